@@ -1,0 +1,1 @@
+"""Figures: what a statement costs directly, through HAProxy and through vgate, side by side on one machine."""

@@ -1,0 +1,254 @@
+"""The servers behind a VSchema: pools for every shard, what the servers are, and what their tables look like.
+
+A ``Cluster`` follows one VSchema at a time. It does not know statements or clients; schema information is read on
+demand and kept until ``forget_tables``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from vgate.backend.connection import BackendConnection, open_connection
+from vgate.backend.pool import Pool
+from vgate.backend.schema import Ask, read_table
+from vgate.errors import NO_ADDRESS, ConfigError, SqlError, VgateError
+from vgate.planner.columns import TableInfo
+from vgate.session.settings import NO_SETTINGS
+from vgate.sql.versioned import Flavour
+from vgate.vschema.model import Address, Keyspace, TableName, VSchema
+
+log = logging.getLogger("vgate.backend")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """Numbers every pool is made with; seconds, and connections per shard and kind of client."""
+
+    connections: int = 100
+    wait: float = 10.0
+    idle: float = 300.0
+    connect: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What one server says of itself. ``version`` is as announced, e.g. ``10.11.19-MariaDB``."""
+
+    flavour: Flavour
+    version: str
+    number: tuple[int, int, int]
+    sql_mode: str
+    charset: str
+    collation: str
+    time_zone: str
+    max_allowed_packet: int
+
+    @property
+    def announced(self) -> str:
+        """The version string of vgate's own greeting: the server's, marked."""
+        return f"{self.version}-vgate"
+
+
+_FACTS = (
+    "select @@version, @@global.sql_mode, @@character_set_server, @@collation_server,"
+    " concat(@@global.time_zone, '/', @@system_time_zone), @@global.max_allowed_packet"
+)
+
+
+async def read_facts(connection: BackendConnection) -> ServerFacts:
+    """Ask a server what it is."""
+    ((*cells,),) = await connection.rows(_FACTS)
+    version, sql_mode, charset, collation, time_zone, packet = ((cell or b"").decode("utf-8") for cell in cells)
+    flavour = Flavour.MARIADB if "mariadb" in version.lower() else Flavour.MYSQL
+    parts = [int(part) for part in version.split("-")[0].split(".")[:3]]
+    number = (parts[0], parts[1] if len(parts) > 1 else 0, parts[2] if len(parts) > 2 else 0)
+    return ServerFacts(flavour, version, number, sql_mode, charset, collation, time_zone, int(packet))
+
+
+class KeyspaceServers:
+    """The pools of one keyspace, in shard order, for clients with and without CLIENT_FOUND_ROWS."""
+
+    __slots__ = ("find", "keyspace", "pools", "renamed")
+
+    def __init__(self, keyspace: Keyspace, make: Callable[[Keyspace, int, bool], Pool]) -> None:
+        self.keyspace = keyspace
+        self.find = keyspace.shard_map.find
+        count = range(len(keyspace.shards))
+        self.pools = tuple(tuple(make(keyspace, index, flag) for index in count) for flag in (False, True))
+        self.renamed = any(s.address is not None and s.address.database != keyspace.name for s in keyspace.shards)
+
+    def all_pools(self) -> list[Pool]:
+        """Every pool, whatever its flags."""
+        return [pool for pools in self.pools for pool in pools]
+
+
+class Cluster:
+    """See the module."""
+
+    def __init__(self, vschema: VSchema, limits: PoolLimits, clock: Callable[[], float]) -> None:
+        self.vschema = vschema
+        self.limits = limits
+        self._clock = clock
+        self.keyspaces: Mapping[str, KeyspaceServers] = {
+            name: KeyspaceServers(keyspace, self._pool) for name, keyspace in vschema.keyspaces.items()
+        }
+        self._tables: dict[TableName, TableInfo | None] = {}
+        self.facts: dict[str, ServerFacts] = {}
+
+    # -- servers --------------------------------------------------------------------------------------------------
+
+    def _pool(self, keyspace: Keyspace, index: int, found_rows: bool) -> Pool:
+        shard = keyspace.shards[index]
+        label = f"{keyspace.name}/{shard.name}"
+
+        async def open() -> BackendConnection:
+            address = address_of(keyspace, index)
+            return await open_connection(address, label, found_rows=found_rows, patience=self.limits.connect)
+
+        return Pool(label, open, self._clock, limit=self.limits.connections, wait=self.limits.wait)
+
+    async def start(self) -> list[str]:
+        """Ask every shard what it is; returns warnings about shards that differ or cannot be reached.
+
+        A shard that is down does not keep the others from serving, as long as one answers. Raises ConfigError
+        if none does, or if some shard has no address.
+        """
+        warnings: list[str] = []
+        for name, servers in self.keyspaces.items():
+            warnings += await self._start_keyspace(name, servers)
+        if not self.facts:
+            raise ConfigError("no shard of any keyspace can be reached:\n  " + "\n  ".join(warnings))
+        return warnings
+
+    async def _start_keyspace(self, name: str, servers: KeyspaceServers) -> list[str]:
+        for index in range(len(servers.keyspace.shards)):
+            address_of(servers.keyspace, index)
+        answers = await asyncio.gather(*map(self._facts_of, servers.pools[0]))
+        warnings: list[str] = []
+        for pool, answer in zip(servers.pools[0], answers, strict=True):
+            if isinstance(answer, SqlError):
+                warnings.append(answer.message)
+                continue
+            first = self.facts.setdefault(name, answer)
+            for what in ("flavour", "charset", "collation", "time_zone", "sql_mode"):
+                mine, others = getattr(answer, what), getattr(first, what)
+                if mine != others:
+                    warnings.append(f"{pool.label}: {what} is {mine!r}, other shards have {others!r}")
+            if answer.number[:2] != first.number[:2]:
+                warnings.append(f"{pool.label}: version is {answer.version}, other shards have {first.version}")
+        return warnings
+
+    async def _facts_of(self, pool: Pool) -> ServerFacts | SqlError:
+        try:
+            connection = await pool.take(NO_SETTINGS)
+        except VgateError as error:
+            return error
+        try:
+            return await read_facts(connection)
+        except SqlError as error:
+            return error
+        finally:
+            pool.release(connection)
+
+    def facts_for(self, keyspace: str | None) -> ServerFacts:
+        """Facts of the servers of ``keyspace``, or of the first keyspace that answered."""
+        found = self.facts.get(keyspace) if keyspace is not None else None
+        return found if found is not None else next(iter(self.facts.values()))
+
+    def reap(self) -> None:
+        """Close connections that were idle too long."""
+        for servers in self.keyspaces.values():
+            for pool in servers.all_pools():
+                pool.reap(self.limits.idle)
+
+    def close(self) -> None:
+        """Close every idle connection, and the others as they come back."""
+        for servers in self.keyspaces.values():
+            for pool in servers.all_pools():
+                pool.close()
+
+    async def interrupt(self, connection: BackendConnection) -> None:
+        """KILL QUERY what runs on ``connection``, from another one; a server that cannot be reached is let be.
+
+        The connection serves nobody after that: the KILL could meet the next client's statement.
+        """
+        if connection.sink is None:
+            return
+        connection.tainted = True
+        for servers in self.keyspaces.values():
+            for pools in servers.pools:
+                for index, pool in enumerate(pools):
+                    if connection.owner is pool:
+                        await self._kill_query(servers.keyspace.name, index, connection.thread_id)
+                        return
+
+    async def _kill_query(self, keyspace: str, index: int, thread_id: int) -> None:
+        try:
+            async with self.connection(keyspace, index) as other:
+                await other.query(f"KILL QUERY {thread_id}")
+        except SqlError:
+            log.info("could not interrupt thread %d of %s", thread_id, keyspace)
+
+    @asynccontextmanager
+    async def connection(self, keyspace: str, index: int) -> AsyncIterator[BackendConnection]:
+        """A connection without session settings, for vgate's own statements; broken ones are closed."""
+        pool = self.keyspaces[keyspace].pools[0][index]
+        connection = await pool.take(NO_SETTINGS)
+        try:
+            await connection.carry(NO_SETTINGS)
+            yield connection
+        except SqlError:
+            pool.release(connection)
+            raise
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            pool.release(connection)
+
+    # -- tables ---------------------------------------------------------------------------------------------------
+
+    def ask_for(self, keyspace: str, index: int) -> Ask:
+        """A port that runs one query on a shard and gives its rows, for ``backend.schema`` and ``backend.inspect``."""
+
+        async def ask(sql: str) -> list[tuple[bytes | None, ...]]:
+            async with self.connection(keyspace, index) as connection:
+                return await connection.rows(sql)
+
+        return ask
+
+    def table(self, name: TableName) -> TableInfo | None:
+        """What is known of a table; None if the servers do not have it or were not asked (see ``knows``)."""
+        return self._tables.get(name)
+
+    def knows(self, name: TableName) -> bool:
+        """True when the servers have been asked for the table."""
+        return name in self._tables
+
+    async def load_table(self, name: TableName) -> TableInfo | None:
+        """Ask the first shard of the table's keyspace what the table looks like."""
+        keyspace = self.vschema.keyspace(name.keyspace)
+        database = address_of(keyspace, 0).database
+        info = await read_table(self.ask_for(name.keyspace, 0), database, name)
+        if info is not None:
+            self._tables[name] = info
+        else:
+            self._tables.pop(name, None)
+        return info
+
+    def forget_tables(self, keyspace: str | None = None) -> None:
+        """Ask again when next needed: a table of ``keyspace`` (or of any) may have changed."""
+        for name in [name for name in self._tables if keyspace is None or name.keyspace == keyspace]:
+            del self._tables[name]
+
+
+def address_of(keyspace: Keyspace, index: int) -> Address:
+    """The address of a shard. Raises ConfigError where the VSchema has none."""
+    shard = keyspace.shards[index]
+    if shard.address is None:
+        raise ConfigError(str(NO_ADDRESS(label=f"{keyspace.name}/{shard.name}").message))
+    return shard.address

@@ -1,0 +1,273 @@
+"""One connection to a backend server: opened and authenticated by aiomysql, then relayed by this protocol.
+
+After the handshake the transport is taken from aiomysql and given to ``BackendConnection``, which writes whole
+commands and passes the bytes of each answer to a sink, without decoding. It does not know what a statement means,
+nor when a connection may be shared: that is the pool's and the transactions' business.
+
+Invariants
+1. One command is in flight at a time; ``sink`` is None exactly when the connection is idle.
+2. A connection that is lost, that received bytes nobody asked for, or whose caller went away before the answer's
+   end is closed; it never serves again (``usable`` is False).
+3. Every sink hears exactly one of ``finished`` and ``lost``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol, cast
+
+import aiomysql
+
+from vgate.errors import BACKEND_LOST, BACKEND_UNREACHABLE, ServerError, SqlError, VgateError
+from vgate.session.settings import NO_SETTINGS, Settings, difference
+from vgate.vschema.model import Address
+from vgate.wire.constants import MAX_PAYLOAD, Capability, Command
+from vgate.wire.packets import MalformedPacket, Ok, frame, read_err, read_lenenc, read_ok, read_text_row
+from vgate.wire.response import FIRST, ROWS, Response
+
+
+class Sink(Protocol):
+    """Whoever takes the bytes of one response."""
+
+    def received(self, data: bytes, response: Response) -> None:
+        """More bytes, whole protocol data as the server sent it; ``response`` has walked them."""
+        ...
+
+    def finished(self, connection: BackendConnection) -> None:
+        """The response is complete; the connection is idle again and belongs to whoever asked."""
+        ...
+
+    def lost(self, connection: BackendConnection, error: VgateError) -> None:
+        """The connection broke before the response's end; it cannot be used again."""
+        ...
+
+
+class Rows:
+    """A small answer, decoded: for statements of vgate's own, never for a client's rows."""
+
+    __slots__ = ("columns", "rows", "status", "warnings")
+
+    def __init__(self, columns: list[bytes], rows: list[bytes], status: int, warnings: int) -> None:
+        self.columns = columns
+        self.rows = rows
+        self.status = status
+        self.warnings = warnings
+
+    def values(self) -> list[tuple[bytes | None, ...]]:
+        """The rows, decoded as text."""
+        return [read_text_row(row, len(self.columns)) for row in self.rows]
+
+
+class Owner(Protocol):
+    """The pool that a connection belongs to."""
+
+    def discard(self, connection: BackendConnection) -> None:
+        """The connection is closed: forget it."""
+        ...
+
+
+class BackendConnection(asyncio.Protocol):
+    """See the module. Attributes are read by the fast path; only this class writes them, but for ``settings``."""
+
+    __slots__ = ("_held", "_writer", "label", "owner", "response", "settings", "sink", "tainted",
+                 "thread_id", "transport", "usable", "used_at")
+
+    def __init__(self, transport: asyncio.Transport, label: str, thread_id: int, keep: object) -> None:
+        self.transport = transport
+        self.label = label
+        self.thread_id = thread_id
+        self.settings: Settings = NO_SETTINGS
+        self.response = Response()
+        self.sink: Sink | None = None
+        self.owner: Owner | None = None
+        self.usable = True
+        self.tainted = False  # a KILL may be on its way to it: nobody else may have it
+        self.used_at = 0.0
+        self._held = b""
+        self._writer = keep  # aiomysql's StreamWriter: its finaliser closes the transport
+
+    def __repr__(self) -> str:
+        state = "closed" if not self.usable else "idle" if self.sink is None else "busy"
+        return f"<BackendConnection {self.label} thread {self.thread_id} {state}>"
+
+    # -- commands -------------------------------------------------------------------------------------------------
+
+    def relay(self, packet: bytes, sink: Sink, *, columns_only: bool = False) -> None:
+        """Send a framed command and give its answer to ``sink``. Raises BACKEND_LOST if it has been closed."""
+        if self.sink is not None:
+            raise RuntimeError(f"{self!r} cannot take a command")
+        if not self.usable:
+            raise BACKEND_LOST(label=self.label)
+        self.sink = sink
+        self.response.start(ROWS if columns_only else FIRST)
+        self.transport.write(packet)
+
+    async def command(self, payload: bytes) -> Ok | Rows:
+        """Run one command of vgate's own and collect its (last) answer. Raises ServerError, VgateError (lost).
+
+        If the caller is cancelled while the answer is on its way, the connection is closed.
+        """
+        collector = Collector()
+        self.relay(frame(payload), collector)
+        try:
+            return await collector.answer
+        except asyncio.CancelledError:
+            if self.sink is collector:
+                self.close()
+            raise
+
+    async def query(self, sql: str | bytes) -> Ok | Rows:
+        """``command`` of a COM_QUERY."""
+        text = sql.encode("utf-8") if isinstance(sql, str) else sql
+        return await self.command(bytes([Command.QUERY]) + text)
+
+    async def rows(self, sql: str | bytes) -> list[tuple[bytes | None, ...]]:
+        """The decoded rows of a query of vgate's own."""
+        answer = await self.query(sql)
+        return answer.values() if isinstance(answer, Rows) else []
+
+    async def carry(self, wanted: Settings) -> None:
+        """Bring the server session to ``wanted``. Raises ServerError where the server refuses it."""
+        statement = difference(self.settings, wanted)
+        if statement:
+            await self.query(statement)
+        self.settings = wanted
+
+    def close(self) -> None:
+        """Close at once; a sink in flight hears ``lost``."""
+        if self.usable:
+            self.usable = False
+            self.transport.abort()
+            self._gone(BACKEND_LOST(label=self.label))
+
+    # -- asyncio.Protocol -----------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._held:
+            data = self._held + data
+        sink = self.sink
+        response = self.response
+        if sink is None:  # e.g. the server says why it is about to close an idle connection
+            self.close()
+            return
+        try:
+            end = response.feed(data)
+        except MalformedPacket:
+            self.close()
+            return
+        if end == len(data):
+            self._held = b""
+        else:
+            if response.done:
+                self.close()
+                return
+            self._held = data[end:]
+            data = data[:end]
+        if response.done:
+            sink.received(data, response)
+            self.sink = None
+            sink.finished(self)
+        elif data:
+            sink.received(data, response)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.usable = False
+        self._gone(BACKEND_LOST(label=self.label))
+
+    def _gone(self, error: VgateError) -> None:
+        sink, self.sink = self.sink, None
+        owner, self.owner = self.owner, None
+        if owner is not None:
+            owner.discard(self)
+        if sink is not None:
+            sink.lost(self, error)
+
+
+class Collector:
+    """A sink that keeps a whole small answer; ``answer`` is its future."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[Ok | Rows] = asyncio.get_running_loop().create_future()
+        self._parts: list[bytes] = []
+
+    def received(self, data: bytes, response: Response) -> None:
+        self._parts.append(data)
+
+    def finished(self, connection: BackendConnection) -> None:
+        if self.answer.done():
+            return
+        response = connection.response
+        if response.error is not None:
+            self.answer.set_exception(ServerError(*read_err(response.error)))
+        elif response.ok is not None:
+            self.answer.set_result(read_ok(response.ok))
+        else:
+            payloads = packets_of(b"".join(self._parts))
+            if len(payloads) == 1:  # a bare EOF: COM_SET_OPTION
+                self.answer.set_result(Ok(status=response.status, warnings=response.warnings))
+                return
+            count = read_lenenc(payloads[0], 0)[0]
+            rows = payloads[count + 2 : -1]
+            self.answer.set_result(Rows(payloads[1 : count + 1], rows, response.status, response.warnings))
+
+    def lost(self, connection: BackendConnection, error: VgateError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+def packets_of(data: bytes) -> list[bytes]:
+    """The payloads of whole packets; those of 16 MB and more joined again."""
+    payloads: list[bytes] = []
+    at, size, begun = 0, len(data), b""
+    while at < size:
+        length = int.from_bytes(data[at : at + 3], "little")
+        payload = data[at + 4 : at + 4 + length]
+        at += 4 + length
+        if length == MAX_PAYLOAD:
+            begun += payload
+        else:
+            payloads.append(begun + payload)
+            begun = b""
+    return payloads
+
+
+async def open_connection(
+    address: Address, label: str, *, found_rows: bool, patience: float, ssl: Any = None
+) -> BackendConnection:
+    """Connect, authenticate and hand over. Raises VgateError: BACKEND_UNREACHABLE with the server's own words."""
+    where = address.unix_socket or f"{address.host}:{address.port}"
+    try:
+        async with asyncio.timeout(patience):
+            opened = await aiomysql.connect(
+                host=address.host,
+                port=address.port,
+                user=address.user,
+                password=address.password,
+                db=address.database,
+                unix_socket=address.unix_socket or None,
+                charset="utf8mb4",
+                autocommit=True,
+                client_flag=Capability.FOUND_ROWS if found_rows else 0,
+                ssl=ssl,
+            )
+    except TimeoutError:
+        raise BACKEND_UNREACHABLE(label=label, where=where, reason=f"no answer within {patience:g} s") from None
+    except (OSError, aiomysql.Error) as error:
+        reason = error.args[-1] if error.args else type(error).__name__
+        raise BACKEND_UNREACHABLE(label=label, where=where, reason=reason) from None
+    writer = opened._writer
+    transport = cast(asyncio.Transport, writer.transport)
+    connection = BackendConnection(transport, label, opened.thread_id(), writer)
+    transport.set_protocol(connection)
+    opened._writer = None
+    opened._reader = None
+    try:
+        # One statement per command, whatever the client sends: aiomysql always negotiates MULTI_STATEMENTS.
+        await connection.command(bytes([Command.SET_OPTION, 1, 0]))
+    except SqlError:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,152 @@
+"""The way back to the client: packets of one statement's answer, numbered, with the session's own status flags.
+
+An answer that one server gives is relayed undecoded (``Relay``); answers vgate makes are framed here. It does not know
+plans, nor the client's socket beyond ``Downstream``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from vgate.backend.connection import BackendConnection
+from vgate.errors import SqlError, VgateError
+from vgate.session.session import Session
+from vgate.wire.constants import MAX_PAYLOAD, Status
+from vgate.wire.packets import ColumnDefinition, Ok, err_payload, frame, read_ok, result_set
+from vgate.wire.renumber import Renumbering
+from vgate.wire.response import Response
+
+
+class AnswerCut(Exception):
+    """A backend was lost when part of its answer had gone to the client: nothing true can follow."""
+
+
+class Downstream(Protocol):
+    """The client's connection as the engine sees it."""
+
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Sends bytes to the client."""
+        ...
+
+    def attach(self, connection: BackendConnection) -> None:
+        """``connection`` answers this client: it is not read while the client is slow."""
+        ...
+
+    def detach(self) -> None:
+        """The attached connection's answer has been read to its end."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until the client has taken enough of what was written."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the client off: its answer cannot be finished."""
+        ...
+
+
+class Output:
+    """The answer to one command. ``sequence`` numbers its packets; ``more`` is set while statements follow."""
+
+    __slots__ = ("down", "more", "sequence", "session")
+
+    def __init__(self, down: Downstream, session: Session) -> None:
+        self.down = down
+        self.session = session
+        self.sequence = 1
+        self.more = False
+
+    @property
+    def status(self) -> int:
+        """The status flags of the packet that ends this statement's answer."""
+        return self.session.status | (Status.MORE_RESULTS if self.more else 0)
+
+    def send(self, payload: bytes) -> None:
+        """One packet."""
+        self.down.write(frame(payload, self.sequence))
+        self.sequence = (self.sequence + 1 + len(payload) // MAX_PAYLOAD) & 0xFF
+
+    def ok(self, affected: int = 0, insert_id: int = 0, warnings: int = 0, info: bytes = b"") -> None:
+        """An OK packet, with the session's status."""
+        self.send(Ok(affected, insert_id, self.status, warnings, info).payload())
+
+    def error(self, error: SqlError) -> None:
+        """An ERR packet."""
+        self.send(err_payload(error.errno, error.sqlstate, error.message))
+
+    def rows(self, columns: Sequence[ColumnDefinition], rows: Iterable[Sequence[bytes | None]]) -> None:
+        """A small result set of vgate's own."""
+        data, self.sequence = result_set(columns, rows, status=self.status, sequence=self.sequence)
+        self.down.write(data)
+
+    async def relay(
+        self,
+        connection: BackendConnection,
+        packet: bytes,
+        edit_ok: Callable[[Ok], Ok] | None = None,
+        *,
+        columns_only: bool = False,
+    ) -> Response:
+        """Send a framed command and pass its answer on as it comes; returns when it is complete.
+
+        ``edit_ok`` changes an OK packet on its way. Raises VgateError if the connection is lost before anything
+        was passed on, AnswerCut later than that.
+        """
+        plain = self.sequence == 1 and not self.more and self.session.autocommit and edit_ok is None
+        relay = Relay(self, plain=plain, edit_ok=edit_ok)
+        self.down.attach(connection)
+        try:
+            connection.relay(packet, relay, columns_only=columns_only)
+            return await relay.done
+        except asyncio.CancelledError:
+            if connection.sink is relay:
+                connection.close()
+            raise
+        finally:
+            self.down.detach()
+
+
+class Relay:
+    """A sink that passes an answer on. ``plain``: byte for byte; else flags are set and packets renumbered."""
+
+    __slots__ = ("_edit_ok", "_numbering", "_out", "_passed", "_plain", "done")
+
+    def __init__(self, out: Output, *, plain: bool, edit_ok: Callable[[Ok], Ok] | None) -> None:
+        self._out = out
+        self._plain = plain
+        self._edit_ok = edit_ok
+        self._numbering = Renumbering(out.sequence)
+        self._passed = False
+        self.done: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+    def received(self, data: bytes, response: Response) -> None:
+        self._passed = True
+        out = self._out
+        if self._plain:
+            out.down.write(data)
+            return
+        if self._edit_ok is not None and response.ok is not None and response.done:
+            edited = self._edit_ok(read_ok(response.ok))
+            out.ok(edited.affected, edited.insert_id, edited.warnings, edited.info)
+            return
+        patched = bytearray(data)
+        for mark in response.marks:
+            flags = int.from_bytes(patched[mark : mark + 2], "little")
+            flags = flags & ~Status.AUTOCOMMIT | out.session.status
+            if out.more:
+                flags |= Status.MORE_RESULTS
+            patched[mark : mark + 2] = flags.to_bytes(2, "little")
+        self._numbering.renumber(patched)
+        out.sequence = self._numbering.sequence
+        out.down.write(bytes(patched))
+
+    def finished(self, connection: BackendConnection) -> None:
+        if not self.done.done():
+            self.done.set_result(connection.response)
+
+    def lost(self, connection: BackendConnection, error: VgateError) -> None:
+        if not self.done.done():
+            self.done.set_exception(AnswerCut() if self._passed else error)

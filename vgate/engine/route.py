@@ -1,0 +1,107 @@
+"""Routes: which shards a condition leads to at run time, and which tier then answers.
+
+It does not know how the condition was found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from vgate.engine.call import Call
+from vgate.engine.scatter import run_scatter
+from vgate.engine.single import run_single
+from vgate.engine.write import combined, write_all
+from vgate.errors import DDL_PARTIAL, UNSUPPORTED, SqlError
+from vgate.planner.plan import Access, AnyShard, Const, EveryShard, Everything, NextValue, Route
+from vgate.planner.resolve import resolve
+from vgate.sequences.vitess import VitessSequences
+from vgate.sql.literals import LiteralKind, read_literal
+from vgate.transactions.scope import Place
+from vgate.wire.packets import Ok, bigint_column
+
+
+async def run_any(call: Call, plan: AnyShard) -> bool:
+    """Any shard will do: one the session holds already, else the first."""
+    held = (place for place in call.scope.held if place[0] == plan.keyspace)
+    return await run_single(call, next(held, (plan.keyspace, 0)), call.text, plan.access)
+
+
+def shards_of(call: Call, plan: Route) -> list[Place]:
+    """The shards the literals at hand lead to, in key order."""
+    servers = call.scope.cluster.keyspaces[plan.keyspace]
+    keyspace_ids = resolve(plan.where, call.slots, call.mode)
+    if isinstance(keyspace_ids, Everything):
+        return [(plan.keyspace, index) for index in range(len(servers.keyspace.shards))]
+    return [(plan.keyspace, index) for index in sorted({servers.find(one) for one in keyspace_ids})]
+
+
+async def run_route(call: Call, plan: Route) -> bool:
+    """Run a routed statement; False if its answer was an error the server gave."""
+    places = shards_of(call, plan)
+    if not places:  # no row can match: one shard makes the columns, the checks and the empty answer
+        return await run_single(call, (plan.keyspace, 0), call.text, plan.access)
+    if len(places) == 1:
+        return await run_single(call, places[0], call.text, plan.access)
+    if plan.single_shard_only:
+        raise UNSUPPORTED(construct=f"{plan.single_shard_only} across {len(places)} shards")
+    if "sql_select_limit" in call.session.settings.values and plan.access is not Access.WRITE:
+        raise UNSUPPORTED(construct=f"sql_select_limit across {len(places)} shards")
+    if plan.access is Access.WRITE:
+        answer = combined(await write_all(call, {place: call.text for place in places}))
+        give_ok(call, answer)
+        return True
+    await run_scatter(call, places, call.text)
+    return True
+
+
+def give_ok(call: Call, answer: Ok, *, insert_id: int = 0) -> None:
+    """Answer with an OK that several shards made; ``insert_id`` is the first value a sequence gave, if one did."""
+    session = call.session
+    given = insert_id or answer.insert_id
+    session.row_count = answer.affected
+    if given:
+        session.insert_id = given
+    call.out.ok(answer.affected, given, answer.warnings, answer.info)
+
+
+async def run_every(call: Call, plan: EveryShard) -> None:
+    """Run DDL on every shard of a keyspace, in parallel. Raises the first error, naming the shards that did run it."""
+    cluster = call.scope.cluster
+    shards = cluster.keyspaces[plan.keyspace].keyspace.shards
+    places = [(plan.keyspace, index) for index in range(len(shards))]
+
+    async def run(place: Place) -> Ok:
+        connection = await call.scope.take(place)
+        try:
+            answer = await connection.query(call.text)
+        finally:
+            call.scope.give_back(place, connection)
+        return answer if isinstance(answer, Ok) else Ok(status=answer.status, warnings=answer.warnings)
+
+    results = await asyncio.gather(*map(run, places), return_exceptions=True)
+    outcomes = list(zip(places, results, strict=True))
+    failed = [(place, result) for place, result in outcomes if isinstance(result, BaseException)]
+    if failed:
+        error = failed[0][1]
+        done = [shards[place[1]].name for place, result in outcomes if isinstance(result, Ok)]
+        if done and isinstance(error, SqlError):
+            names = ", ".join(shards[place[1]].name for place, _ in failed)
+            raise DDL_PARTIAL(done=", ".join(done), failed=names, reason=error.message) from error
+        raise error
+    answers = [result for result in results if isinstance(result, Ok)]
+    most = max(answers, key=lambda answer: answer.warnings)
+    give_ok(call, Ok(warnings=most.warnings, info=most.info))
+
+
+async def run_next(call: Call, plan: NextValue, sequences: VitessSequences) -> None:
+    """``SELECT NEXT n VALUES``: one row, the first of n consecutive values."""
+    if isinstance(plan.count, Const):
+        count = plan.count.value if isinstance(plan.count.value, int) else 0
+    else:
+        raw = call.slots[plan.count.index]
+        literal = read_literal(raw, call.mode) if isinstance(raw, bytes) else None
+        count = int(literal.value) if literal is not None and literal.kind is LiteralKind.INTEGER else 0
+    value = await sequences.take(plan.sequence, count)
+    call.session.diagnostics = []
+    call.session.row_count = -1
+    call.out.rows([bigint_column(b"nextval")], [[b"%d" % value]])

@@ -1,0 +1,160 @@
+"""The one catalogue of errors a client can be shown: id, MySQL errno, SQLSTATE, text and what to do.
+
+Ids that begin with ``VT`` are Vitess's own, used where vgate refuses the same thing for the same reason;
+ids that begin with ``VG`` are vgate's. The families follow Vitess: 03 bad input, 05 not found,
+09 precondition, 12 unsupported, 13 bug, 14 connection, 15 transaction.
+
+This module does not know where an error is raised, nor how it is put on the wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of error. ``text`` is a ``str.format`` template; ``remedy`` tells the user what to do."""
+
+    id: str
+    errno: int
+    sqlstate: str
+    text: str
+    remedy: str = ""
+
+    def __call__(self, **values: object) -> VgateError:
+        """Make the error, its text filled in with ``values``."""
+        return VgateError(self, self.text.format(**values))
+
+
+class SqlError(Exception):
+    """Anything that reaches a client as an ERR packet. Abstract: raise one of the two kinds below."""
+
+    def __init__(self, errno: int, sqlstate: str, message: str) -> None:
+        if type(self) is SqlError:
+            raise TypeError("raise ServerError or a Fault of the catalogue")
+        super().__init__(message)
+        self.errno = errno
+        self.sqlstate = sqlstate
+        self.message = message
+
+
+class VgateError(SqlError):
+    """vgate's own refusal, of a kind in the catalogue."""
+
+    def __init__(self, fault: Fault, message: str) -> None:
+        super().__init__(fault.errno, fault.sqlstate, f"{fault.id}: {message}" if fault.id else message)
+        self.fault = fault
+
+
+class ServerError(SqlError):
+    """A backend server's own error, carried untouched."""
+
+
+class ConfigError(Exception):
+    """A configuration file cannot be used. ``str(error)`` says which line, what is wrong and what to do."""
+
+
+# -- 03: bad input ----------------------------------------------------------------------------------------------
+SYNTAX = Fault("", 1064, "42000", "You have an error in your SQL syntax; {detail}")
+NO_DATABASE = Fault(
+    "VT09005", 1046, "3D000",
+    "no database selected: use keyspace<:shard><@type> or keyspace<[range]><@type> (<> are optional)",
+)
+COLUMN_COUNT = Fault("VT03006", 1136, "21S01", "column count does not match value count with the row at row {row}")
+
+WRONG_NEXT = Fault("", 1234, "42000", "Incorrect usage/placement of 'NEXT'")
+INVALID_INCREMENT = Fault("", 1105, "HY000", "invalid increment for sequence {name}: {value}")
+NOT_A_SEQUENCE = Fault(
+    "", 1105, "HY000", "{name} is not a sequence: mark it with `alter table {name} comment 'vitess_sequence'`, "
+    "or correct the vschema",
+)
+SEQUENCE_ROWS = Fault(
+    "", 1105, "HY000", "unexpected rows from reading sequence {name} (possible mis-route): {count}; {what_to_do}"
+)
+SEQUENCE_VALUE = Fault(
+    "", 1105, "HY000", "error loading sequence {name}: {column} is {value}, which is no signed 64-bit integer; "
+    "mend it with `update {name} set {column} = ... where id = 0`",
+)
+SEQUENCE_CACHE = Fault(
+    "", 1105, "HY000", "invalid cache value for sequence {name}: {cache}; "
+    "mend it with `update {name} set cache = 1000 where id = 0`",
+)
+SEQUENCE_ENGINE = Fault(
+    "", 1105, "HY000", "sequence {name} is in the storage engine {engine}, which has no transactions: proxies could "
+    "issue the same value; use `alter table {name} engine = InnoDB`",
+)
+SEQUENCE_EXHAUSTED = Fault(
+    "", 1105, "HY000", "sequence {name} has run out: {count} more would pass 9223372036854775807; "
+    "if lower values are free, set next_id to one and restart every vgate",
+)
+SEQUENCE_NOT_WRITTEN = Fault(
+    "", 1105, "HY000", "sequence {name} could not be advanced: its UPDATE changed {count} rows instead of 1; "
+    "look for triggers and duplicate rows on that table",
+)
+
+OUT_OF_ORDER = Fault("", 1156, "08S01", "Got packets out of order")
+MALFORMED = Fault("", 1835, "HY000", "Malformed communication packet: {what}")
+WRONG_VALUE = Fault("", 1231, "42000", "Variable '{name}' can't be set to the value of '{value}'")
+EMPTY_QUERY = Fault("", 1065, "42000", "Query was empty")
+UNKNOWN_COMMAND = Fault("", 1047, "08S01", "Unknown command")
+NO_SAVEPOINT = Fault("", 1305, "42000", "SAVEPOINT {name} does not exist")
+ACTIVE_TRANSACTION = Fault(
+    "", 1568, "25001", "Transaction characteristics can't be changed while a transaction is in progress"
+)
+NO_SUCH_TABLE = Fault("", 1146, "42S02", "Table '{name}' doesn't exist")
+PACKET_TOO_LARGE = Fault("", 1153, "08S01", "Got a packet bigger than 'max_allowed_packet' bytes")
+UNKNOWN_STATEMENT = Fault("", 1243, "HY000", "Unknown prepared statement handler ({id}) given to mysqld_stmt_execute")
+WRONG_ARGUMENTS = Fault("", 1210, "HY000", "Incorrect arguments to mysqld_stmt_execute")
+NO_SUCH_THREAD = Fault("", 1094, "HY000", "Unknown thread id: {id}")
+KILL_DENIED = Fault("", 1095, "HY000", "You are not owner of thread {id}")
+INTERRUPTED = Fault("", 1317, "70100", "Query execution was interrupted")
+
+INVALID_UTF8 = Fault("", 1105, "HY000", "cannot normalize string containing invalid UTF-8: {value}")
+KEYSPACE_ID_UNSURE = Fault("VG03001", 1105, "HY000", "the keyspace id of this value cannot be known for certain: {detail}")
+
+# -- 05: not found ----------------------------------------------------------------------------------------------
+UNKNOWN_KEYSPACE = Fault("VT05003", 1049, "42000", "unknown database '{name}' in vschema")
+UNKNOWN_TABLE = Fault(
+    "VT05004", 1109, "42S02", "table {name} not found in the vschema",
+    "Add the table to vschema.yaml, or qualify it with its keyspace.",
+)
+UNKNOWN_SHARD = Fault("VG05001", 1049, "42000", "keyspace '{keyspace}' has no shard '{shard}'; it has {shards}")
+
+# -- 09: precondition -------------------------------------------------------------------------------------------
+CANNOT_MAP = Fault("VT09023", 1105, "HY000", "could not map {values} to a keyspace id")
+
+# -- 12: unsupported --------------------------------------------------------------------------------------------
+UNSUPPORTED = Fault("VT12001", 1235, "42000", "unsupported: {construct}")
+
+# -- 13: bugs ---------------------------------------------------------------------------------------------------
+BUG = Fault("VT13001", 1815, "HY000", "[BUG] {detail}")
+
+# -- 14: connections --------------------------------------------------------------------------------------------
+BACKEND_LOST = Fault(
+    "VG14001", 2013, "HY000", "lost connection to {label} during query",
+    "Whether the statement took effect there is not known.",
+)
+BACKEND_UNREACHABLE = Fault("VG14002", 2003, "HY000", "cannot reach {label} at {where}: {reason}")
+POOL_EXHAUSTED = Fault(
+    "VG14003", 1203, "42000", "no connection to {label} became free within {seconds:g} s ({limit} are in use)",
+    "Raise pools.max_connections in vgate.yaml, or shorten the transactions that hold connections.",
+)
+NO_ADDRESS = Fault(
+    "VG14005", 2003, "HY000", "shard {label} has no address: give it host, port, user and password in vschema.yaml, "
+    "or let `vgate local` start a private server for it",
+)
+SHUTTING_DOWN = Fault("VG14004", 1053, "08S01", "Server shutdown in progress")
+
+# -- 15: transactions -------------------------------------------------------------------------------------------
+TRANSACTION_BROKEN = Fault(
+    "VT15001", 1105, "HY000", "transaction error, issue ROLLBACK and retry the transaction: a shard of it was lost"
+)
+PARTIAL_COMMIT = Fault(
+    "VG15002", 1105, "HY000", "multi-db commit failed: committed on {committed}; not committed on {failed}: {reason}",
+    "The shards no longer agree about this transaction; mend the data by hand.",
+)
+DDL_PARTIAL = Fault(
+    "VG15003", 1105, "HY000", "the statement ran on shards {done} but not on {failed}: {reason}",
+    "Mend the cause and run it on the failed shards alone (use `keyspace:shard`).",
+)

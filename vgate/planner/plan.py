@@ -1,0 +1,223 @@
+"""The sealed set of plan nodes: everything the engine can be asked to do.
+
+A plan is immutable and shared by every statement of its shape, so it names keyspaces, vindexes and *which
+literal* feeds them, never values or shards: resharding does not empty the plan cache, and one plan serves every
+literal. A literal is named by its slot: its index among the statement's literals as ``sql.lexer`` splits them.
+Nodes say what to do, not how: the engine matches on them with ``assert_never``.
+
+This module does not know SQL text beyond slots and does not know how plans are made or run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from vgate.errors import VgateError
+from vgate.planner.columns import ColumnType
+from vgate.vindex.base import Value, Vindex
+from vgate.vschema.model import Table, TableName
+
+# -- where a value comes from -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The literal at ``index``; ``negative`` when a minus sign stands before it.
+
+    A slot may hold a list of literals (an IN list): then it stands for every value in it.
+    """
+
+    index: int
+    negative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A value fixed by the shape itself (TRUE, NULL, or a literal that stays in the shape)."""
+
+    value: Value
+
+
+Source = Slot | Const
+
+# -- which keyspace ids a condition allows ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """No condition on the sharding column: every shard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A condition that no row can meet: no shard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The sharding column equals one of ``sources``; each is read by ``column`` and mapped by ``vindex``.
+
+    At run time a value that cannot equal any stored value maps nowhere; one of which that cannot be known
+    (``planner.values``) widens the whole to Everything.
+    """
+
+    vindex: Vindex
+    column: ColumnType
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Intersection, by keyspace id."""
+
+    left: Where
+    right: Where
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """Union."""
+
+    left: Where
+    right: Where
+
+
+Where = Everything | Nothing | Points | Both | Either
+
+# -- what is done with several answers ----------------------------------------------------------------------------
+
+
+class Access(Enum):
+    """What a statement does, as the transaction and retry rules need to know it."""
+
+    READ = "read"
+    LOCK = "lock"  # SELECT ... FOR UPDATE and the like: a read that needs its transaction
+    WRITE = "write"
+
+
+# -- the nodes ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The client's own text to the one shard of an unsharded keyspace, whatever it says.
+
+    ``renames``: qualifiers in the text that name keyspaces, as the engine may have to write database names.
+    """
+
+    keyspace: str
+    access: Access
+    tables: tuple[TableName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnyShard:
+    """A statement without tables of its own (``select 1``): any one shard of the keyspace can answer."""
+
+    keyspace: str
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The client's own text to the shards that ``where`` allows.
+
+    Rows of several shards are concatenated; affected rows are summed. ``single_shard_only`` names the
+    construct that needs a merge (``ORDER BY``, ``COUNT``...): if the literals at hand lead to more than one
+    shard the statement is refused with it, or, where it is empty, answered.
+    A where that allows no shard is still run on one shard if ``access`` is READ (the server then makes the
+    columns of the empty result, and a bad statement gets its error); ``empty_needs_row`` marks the reads that answer a row
+    even from no rows (aggregates without GROUP BY), which is right on any one shard too.
+    """
+
+    keyspace: str
+    where: Where
+    access: Access
+    tables: tuple[TableName, ...]
+    single_shard_only: str = ""
+    why: str = ""
+
+
+class OnDuplicate(Enum):
+    """What an INSERT does about a row that is already there."""
+
+    ERROR = "error"
+    IGNORE = "ignore"
+    UPDATE = "update"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """INSERT or REPLACE ... VALUES into a sharded table, or into an unsharded one whose ids a sequence fills.
+
+    ``columns``: the column list in order, as the text has it or (``implicit_columns``) as the server gave it; implicit lists
+    are written into the text sent. ``sharding``: (position in ``columns``, type, vindex) of the primary
+    vindex column, None for an unsharded table; a position of None means the column is absent: then it is ``generated``, or every row maps
+    as NULL. ``generated``: likewise for the auto_increment column, with its sequence.
+    """
+
+    table: Table
+    columns: tuple[str, ...]
+    implicit_columns: bool
+    sharding: InsertKey | None
+    generated: InsertId | None
+    on_duplicate: OnDuplicate
+
+
+@dataclass(frozen=True, slots=True)
+class InsertKey:
+    """The sharding column of an INSERT. ``position`` is None when the column list lacks it.
+
+    ``default`` is what a missing value or DEFAULT stores there (None: NULL or nothing known).
+    """
+
+    position: int | None
+    column: ColumnType
+    vindex: Vindex
+    default: Value = None
+
+
+@dataclass(frozen=True, slots=True)
+class InsertId:
+    """The auto_increment column of an INSERT. ``position`` is None when the column list lacks it."""
+
+    position: int | None
+    column: str
+    sequence: TableName
+
+
+@dataclass(frozen=True, slots=True)
+class NextValue:
+    """``SELECT NEXT n VALUES FROM sequence``: one row, one BIGINT column ``nextval``, the first of n."""
+
+    sequence: TableName
+    count: Source
+
+
+@dataclass(frozen=True, slots=True)
+class EveryShard:
+    """DDL and other statements that each shard of the keyspace runs once, outside any transaction."""
+
+    keyspace: str
+    tables: tuple[TableName, ...]
+    implicit_commit: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """A statement that is not answered, and the error that says why."""
+
+    error: VgateError
+
+
+Plan = Pass | AnyShard | Route | Insert | NextValue | EveryShard | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan and the slots it looked into: the cache keeps one plan per combination of those literals."""
+
+    plan: Plan
+    depends: tuple[int, ...] = ()

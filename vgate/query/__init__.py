@@ -1,0 +1,1 @@
+"""The pipeline from a command to its answer: plan cache, fast path, and the statements a session answers itself."""

@@ -1,0 +1,132 @@
+"""The plan cache: from a statement's shape to what is to be done, bounded in bytes.
+
+One partition per (target, VSchema version, lexer mode); a partition maps shapes to entries, an entry the literals
+a plan looked into to that plan. Partitions share one budget; the least recently used one goes first. It does not know
+how plans are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from vgate.planner.plan import Plan
+from vgate.vindex.base import KeyspaceId
+
+Slots = list[bytes | list[bytes]]
+
+OVERHEAD: Final = 1500
+"""Bytes a cached plan is taken to cost beyond its shape: nodes, dictionary entries, a closure."""
+
+
+@dataclass(slots=True)
+class Cached:
+    """A plan, ready to run.
+
+    ``point`` makes the fast path possible: it gives the one keyspace id the literals lead to, or None where that
+    takes more thought; ``anywhere`` is True where shard 0 (an unsharded keyspace) or any shard will do.
+    """
+
+    plan: Plan
+    pins: str = ""
+    insert_id_read: bool = False
+    implicit_commit: bool = False
+    fast_keyspace: str = ""
+    point: Callable[[Slots], KeyspaceId | None] | None = None
+    anywhere: bool = False
+    read: bool = True
+
+
+class Entry:
+    """All plans of one shape: one, unless the plan depends on literals."""
+
+    __slots__ = ("depends", "plans")
+
+    def __init__(self, depends: tuple[int, ...]) -> None:
+        self.depends = depends
+        self.plans: dict[tuple[object, ...], Cached] = {}
+
+    def find(self, slots: Slots) -> Cached | None:
+        """The plan for these literals."""
+        return self.plans.get(self._key(slots))
+
+    def add(self, slots: Slots, cached: Cached) -> None:
+        """Keep a plan for these literals."""
+        self.plans[self._key(slots)] = cached
+
+    def _key(self, slots: Slots) -> tuple[object, ...]:
+        values = (slots[index] for index in self.depends)
+        return tuple(tuple(value) if isinstance(value, list) else value for value in values)
+
+
+class Partition:
+    """The plans of one keyspace, VSchema version and lexer mode. ``fast`` holds those the fast path may run."""
+
+    __slots__ = ("_cache", "entries", "fast", "size")
+
+    def __init__(self, cache: PlanCache) -> None:
+        self._cache = cache
+        self.entries: dict[bytes, Entry] = {}
+        self.fast: dict[bytes, Cached] = {}
+        self.size = 0
+
+    def find(self, shape: bytes, slots: Slots) -> Cached | None:
+        """The plan of a statement, None where it has to be made."""
+        entry = self.entries.get(shape)
+        return entry.find(slots) if entry is not None else None
+
+    def add(self, shape: bytes, slots: Slots, cached: Cached, depends: tuple[int, ...]) -> None:
+        """Keep a plan; the cache may drop other plans for it."""
+        entry = self.entries.get(shape)
+        if entry is None or entry.depends != depends:
+            entry = self.entries[shape] = Entry(depends)
+            self.fast.pop(shape, None)
+        entry.add(slots, cached)
+        if not depends and (cached.point is not None or cached.anywhere):
+            self.fast[shape] = cached
+        cost = len(shape) + OVERHEAD
+        self.size += cost
+        self._cache.grown(self, cost)
+
+    def clear(self) -> None:
+        """Drop every plan."""
+        self.entries.clear()
+        self.fast.clear()
+        self.size = 0
+
+
+class PlanCache:
+    """All partitions, within ``limit`` bytes."""
+
+    def __init__(self, limit: int = 32 << 20) -> None:
+        self._limit = limit
+        self._size = 0
+        self._partitions: dict[object, Partition] = {}
+
+    def partition(self, key: object) -> Partition:
+        """The partition of ``key``, made when missing; it becomes the most recently used."""
+        found = self._partitions.pop(key, None)
+        if found is None:
+            found = Partition(self)
+        self._partitions[key] = found
+        return found
+
+    def grown(self, partition: Partition, cost: int) -> None:
+        """A partition took ``cost`` bytes: make room by clearing whole partitions, the growing one last."""
+        self._size += cost
+        if self._size <= self._limit:
+            return
+        for other in [other for other in self._partitions.values() if other is not partition]:
+            self._size -= other.size
+            other.clear()
+            if self._size <= self._limit:
+                return
+        self._size -= partition.size
+        partition.clear()
+
+    def clear(self) -> None:
+        """Drop all plans: what tables look like has changed."""
+        for partition in self._partitions.values():
+            partition.clear()
+        self._size = 0

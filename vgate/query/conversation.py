@@ -1,0 +1,432 @@
+"""One client's statements, from their text to the end of their answer.
+
+Two ways through, with the seam in ``fast``: a statement whose plan is known, whose one shard follows from a literal and
+for which a ready connection is idle, is relayed in the same callback that brought it, without a task; all else
+is an ordinary coroutine, ``run``. Statements the session answers itself are in ``query.own``. It does not know packets'
+framing beyond the command byte, nor how the client is connected.
+
+Invariants
+1. One statement at a time: the frontend calls ``fast`` or ``run`` only when the last one has ended.
+2. Each statement ends with exactly one ``down.ready()`` (fast) or return (run), after its answer's last byte was written.
+3. ``fast`` changes nothing before it is certain to relay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any, Final, Protocol, assert_never
+
+from vgate.backend.connection import BackendConnection
+from vgate.engine.call import Call
+from vgate.engine.insert import InsertRun
+from vgate.engine.output import AnswerCut, Downstream, Output
+from vgate.engine.route import run_any, run_every, run_next, run_route
+from vgate.engine.single import run_single, settle
+from vgate.errors import (
+    EMPTY_QUERY,
+    NO_DATABASE,
+    NO_SUCH_TABLE,
+    SYNTAX,
+    UNSUPPORTED,
+    SqlError,
+    VgateError,
+)
+from vgate.planner.build import NeedTables, plan
+from vgate.planner.columns import TableInfo
+from vgate.planner.plan import (
+    Access,
+    AnyShard,
+    EveryShard,
+    Insert,
+    NextValue,
+    Pass,
+    Planned,
+    Refuse,
+    Route,
+)
+from vgate.planner.resolve import fast_point
+from vgate.query.cache import Cached, Slots
+from vgate.query.gate import Gate
+from vgate.query.own import OwnStatements
+from vgate.query.prepared import PreparedStatements
+from vgate.query.ties import commits_implicitly, reads_insert_id, tie
+from vgate.session.login import Login
+from vgate.session.session import Diagnostic, Session
+from vgate.session.target import Target
+from vgate.sql.lexer import LexError, LexMode, lexer_for
+from vgate.sql.statements import FIRST_WORDS, recognise
+from vgate.sql.versioned import expand
+from vgate.transactions.scope import Scope
+from vgate.vschema.model import TableName, VSchema
+from vgate.wire.constants import Capability, Status
+from vgate.wire.packets import err_payload, frame, read_ok
+from vgate.wire.response import Response
+
+_FIRST_WORD: Final = re.compile(rb"[\s(]*([A-Za-z]+)")
+_NEXT: Final = re.compile(rb"\bnext\b", re.I)
+_VERSIONED: Final = (b"/*!", b"/*M!")
+ATTEMPTS: Final = 3
+"""How often a plan is made anew because tables it needs had to be asked for."""
+
+
+class Client(Downstream, Protocol):
+    """The client's connection as its conversation sees it."""
+
+    def ready(self) -> None:
+        """The answer is complete; the next command may come."""
+        ...
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine for the rest of this command."""
+        ...
+
+
+class Catalog:
+    """What the planner may look at: the VSchema and the tables asked for so far."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._cluster = gate.cluster
+
+    @property
+    def vschema(self) -> VSchema:
+        return self._cluster.vschema
+
+    def table(self, name: TableName) -> TableInfo | None:
+        return self._cluster.table(name)
+
+
+class Conversation:
+    """See the module."""
+
+    def __init__(self, gate: Gate, login: Login, down: Client) -> None:
+        self.gate = gate
+        self.session = Session(login)
+        self.down = down
+        self.found_rows = bool(login.capabilities & Capability.FOUND_ROWS)
+        self.scope = Scope(gate.cluster, self.session, found_rows=self.found_rows)
+        self.own = OwnStatements(self)
+        self.prepared = PreparedStatements(self)
+        self.mode = LexMode()
+        self._packet = b""
+        self._place = ("", 0)
+        self._passed = False
+        self._cached: Cached | None = None
+        self.session.target = gate.target(login.database) if login.database else Target()
+        self.refresh()
+
+    # -- what follows from the session's state --------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Target or settings changed: how text is read and which plans apply."""
+        session = self.session
+        values = session.settings.values
+        facts = self.gate.cluster.facts_for(session.target.keyspace)
+        sql_mode = values.get("sql_mode", f"'{facts.sql_mode}'").upper()
+        charset = values.get("character_set_client", "utf8mb4").strip("'")
+        self.mode = LexMode(
+            charset=charset,
+            ansi_quotes="ANSI_QUOTES" in sql_mode,
+            no_backslash_escapes="NO_BACKSLASH_ESCAPES" in sql_mode,
+            pipes_as_concat="PIPES_AS_CONCAT" in sql_mode,
+        )
+        self.no_auto_value_on_zero = "NO_AUTO_VALUE_ON_ZERO" in sql_mode
+        self.lexer = lexer_for(self.mode)
+        self._split = self.lexer.split
+        target = session.target
+        version = self.gate.cluster.vschema.version
+        self.partition = self.gate.plans.partition((target, version, self.mode))
+        self.any_index = 0
+        if target.keyspace is not None and target.shard is not None:
+            keyspace = self.gate.cluster.vschema.keyspace(target.keyspace)
+            self.any_index = keyspace.shard_map.index_of(target.shard) or 0
+        self._expected = Status.AUTOCOMMIT if session.autocommit else 0
+
+    # -- the fast path --------------------------------------------------------------------------------------------
+
+    def fast(self, packet: bytes) -> bool:
+        """Relay a framed COM_QUERY at once, if all it needs is at hand; False (and nothing done) otherwise."""
+        try:
+            shape, slots = self._split(packet[5:])
+        except LexError:
+            return False
+        cached = self.partition.fast.get(shape)
+        if cached is None:
+            return False
+        servers = self.gate.cluster.keyspaces[cached.fast_keyspace]
+        if cached.point is not None:
+            keyspace_id = cached.point(slots)
+            if keyspace_id is None:
+                return False
+            index = servers.find(keyspace_id)
+        else:
+            index = self.any_index
+        session = self.session
+        scope = self.scope
+        if scope.held or session.in_transaction or not session.autocommit:
+            place = (cached.fast_keyspace, index)
+            held = scope.held.get(place)
+            if (
+                held is None
+                or not held.usable
+                or held.settings is not session.settings
+                or not session.autocommit
+                or scope.broken
+                or (session.in_transaction and place not in scope.begun)
+            ):
+                return False
+            connection = held
+        else:
+            taken = servers.pools[self.found_rows][index].take_now(session.settings)
+            if taken is None:
+                return False
+            connection = taken
+        self._place = (cached.fast_keyspace, index)
+        self._cached = cached
+        self._packet = packet
+        self._passed = False
+        self.down.attach(connection)
+        connection.relay(packet, self)
+        return True
+
+    def received(self, data: bytes, response: Response) -> None:
+        self._passed = True
+        self.down.write(data)
+
+    def finished(self, connection: BackendConnection) -> None:
+        session = self.session
+        response = connection.response
+        self.down.detach()
+        expected = session.in_transaction
+        if response.error is not None or response.warnings or (response.status & Status.IN_TRANS) != expected:
+            self.down.start(self._settle(connection, response))
+            return
+        if response.ok is not None:
+            ok = read_ok(response.ok)
+            session.row_count = ok.affected
+            if ok.insert_id:
+                session.insert_id = ok.insert_id
+        else:
+            session.row_count = -1
+        if session.diagnostics:
+            session.diagnostics = []
+        self.scope.give_back(self._place, connection)
+        self.down.ready()
+
+    def lost(self, connection: BackendConnection, error: VgateError) -> None:
+        self.down.detach()
+        self.scope.give_back(self._place, connection)
+        if self._passed:
+            self.down.abort()
+        elif self._cached is not None and self._cached.read and not self.scope.transactional:
+            self.down.start(self.run(self._packet[5:]))
+        else:
+            if self._place in self.scope.begun:
+                self.scope.drop(self._place)
+            self.down.write(frame(err_payload(error.errno, error.sqlstate, error.message), 1))
+            self.down.ready()
+
+    async def _settle(self, connection: BackendConnection, response: Response) -> None:
+        """The rest of a fast statement that ended with warnings, an error or another transaction state."""
+        call = self._call(b"", [], Output(self.down, self.session), None)
+        try:
+            await settle(call, self._place, connection, response)
+        except SqlError as error:
+            self.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+        finally:
+            self.scope.give_back(self._place, connection)
+
+    # -- the whole path -------------------------------------------------------------------------------------------
+
+    async def run(self, text: bytes) -> None:
+        """Answer a COM_QUERY, whatever it holds; errors become ERR packets."""
+        out = Output(self.down, self.session)
+        try:
+            pieces = self._pieces(text)
+            for number, piece in enumerate(pieces, 1):
+                out.more = number < len(pieces)
+                if not await self.statement(piece, out):
+                    return
+        except AnswerCut:
+            self.down.abort()
+        except SqlError as error:
+            out.more = False
+            self.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            self.session.row_count = -1
+            out.error(error)
+
+    def _pieces(self, text: bytes) -> list[bytes]:
+        """The statements of one command: several only for a client that asked for MULTI_STATEMENTS."""
+        if b";" not in text:
+            return [text]
+        try:
+            spans = self.lexer.statements(text)
+        except LexError as error:
+            raise self._syntax(text, error.offset) from None
+        if len(spans) > 1 and not self.session.login.capabilities & Capability.MULTI_STATEMENTS:
+            raise self._syntax(text, spans[1][0])
+        return [text[start:end] for start, end in spans] or [b""]
+
+    async def statement(self, text: bytes, out: Output) -> bool:
+        """Answer one statement; False if its answer was an error the server gave."""
+        text, shape, slots = self._read(text)
+        first = _FIRST_WORD.match(shape)
+        word = first[1].lower() if first else b""
+        if not word and not shape.strip():
+            raise EMPTY_QUERY()
+        if word in FIRST_WORDS and (word != b"select" or _NEXT.search(shape)):
+            own = recognise(text, self.mode)
+            if own is not None:
+                await self.own.run(own, text, out)
+                return True
+        if word == b"select" and await self.own.local_select(shape, text, out):
+            return True
+        cached = self.partition.find(shape, slots)
+        if cached is None:
+            cached = await self._plan(text, shape, slots)
+        return await self._execute(cached, self._call(text, slots, out, cached))
+
+    def _read(self, text: bytes) -> tuple[bytes, bytes, Slots]:
+        """(text to send, shape, literals): versioned comments are expanded as the servers at hand would."""
+        try:
+            shape, slots = self._split(text)
+            if any(opener in shape for opener in _VERSIONED):
+                facts = self.gate.cluster.facts_for(self.session.target.keyspace)
+                text = expand(text, self.mode, facts.flavour, facts.number)
+                shape, slots = self._split(text)
+        except LexError as error:
+            raise self._syntax(text, error.offset) from None
+        return text, shape, slots
+
+    def _syntax(self, text: bytes, offset: int) -> VgateError:
+        near = text[offset : offset + 80].decode("utf-8", "replace")
+        line = text.count(b"\n", 0, offset) + 1
+        return SYNTAX(
+            detail="check the manual that corresponds to your server version for the right syntax to use"
+            f" near '{near}' at line {line}"
+        )
+
+    def _call(self, text: bytes, slots: Slots, out: Output, cached: Cached | None) -> Call:
+        call = Call(text, slots, self.mode, self.session, self.scope, out)
+        if cached is not None:
+            call.pins = cached.pins
+            call.insert_id_read = cached.insert_id_read
+        return call
+
+    async def _plan(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
+        target = self.session.target
+        if target.keyspace is not None and target.shard is not None:
+            planned = Planned(Pass(target.keyspace, Access.WRITE))
+        else:
+            planned = await self._planned(text, target.keyspace)
+        cached = self._cached_plan(planned, shape)
+        if not isinstance(planned.plan, Refuse):
+            self.partition.add(shape, slots, cached, planned.depends)
+        return cached
+
+    async def _planned(self, text: bytes, keyspace: str | None) -> Planned:
+        catalog = Catalog(self.gate)
+        for _ in range(ATTEMPTS):
+            planned = plan(text, self.mode, keyspace, catalog)
+            if not isinstance(planned, NeedTables):
+                return planned
+            for name in planned.tables:
+                if await self.gate.cluster.load_table(name) is None:
+                    raise NO_SUCH_TABLE(name=str(name))
+        raise NO_SUCH_TABLE(name=keyspace or "")
+
+    async def plan_for_explain(self, text: bytes) -> Planned:
+        """The plan of a statement, for VEXPLAIN."""
+        text, _, _ = self._read(text)
+        return await self._planned(text, self.session.target.keyspace)
+
+    def _cached_plan(self, planned: Planned, shape: bytes) -> Cached:
+        node = planned.plan
+        cached = Cached(node, tie(shape), reads_insert_id(shape), commits_implicitly(shape))
+        plain = not (cached.pins or cached.insert_id_read or cached.implicit_commit)
+        match node:
+            case Route() if plain and not self._renamed(node.keyspace):
+                cached.point = fast_point(node)
+                cached.fast_keyspace = node.keyspace
+                cached.read = node.access is Access.READ
+            case Pass() | AnyShard() if plain and not self._renamed(node.keyspace):
+                cached.anywhere = True
+                cached.fast_keyspace = node.keyspace
+                cached.read = isinstance(node, AnyShard) or node.access is Access.READ
+        return cached
+
+    def _renamed(self, keyspace: str) -> bool:
+        return self.gate.cluster.keyspaces[keyspace].renamed
+
+    async def _execute(self, cached: Cached, call: Call) -> bool:
+        """Run a plan; False if its answer was an error the server gave."""
+        session = self.session
+        node = cached.plan
+        if isinstance(node, Refuse):
+            raise node.error
+        if cached.implicit_commit and session.in_transaction:
+            await self.scope.commit()
+        uses_tables = not isinstance(node, AnyShard | NextValue | EveryShard) and not cached.implicit_commit
+        if not session.autocommit and not session.in_transaction and uses_tables:
+            session.begin()
+        if cached.pins and not isinstance(node, Pass):
+            raise UNSUPPORTED(construct=f"{cached.pins} on a sharded keyspace; aim at one shard (use `keyspace:shard`)")
+        match node:
+            case Pass():
+                ok = await run_single(call, (node.keyspace, self.any_index), call.text, node.access)
+                if cached.implicit_commit:
+                    self._tables_changed(node.keyspace)
+                return ok
+            case AnyShard():
+                return await run_any(call, node)
+            case Route():
+                return await run_route(call, node)
+            case Insert():
+                return await InsertRun(call, node, self.gate.sequences, self.no_auto_value_on_zero).run()
+            case NextValue():
+                await run_next(call, node, self.gate.sequences)
+                return True
+            case EveryShard():
+                try:
+                    await run_every(call, node)
+                finally:
+                    self._tables_changed(node.keyspace)
+                return True
+        assert_never(node)
+
+    def _tables_changed(self, keyspace: str) -> None:
+        """DDL ran: tables and plans have to be looked at anew."""
+        self.gate.cluster.forget_tables(keyspace)
+        self.gate.plans.clear()
+
+    def keyspace(self) -> str:
+        """The selected keyspace. Raises NO_DATABASE (1046)."""
+        name = self.session.target.keyspace
+        if name is None:
+            raise NO_DATABASE()
+        return name
+
+    async def field_list(self, packet: bytes) -> None:
+        """COM_FIELD_LIST: the columns of a table, as one shard has them."""
+        place = (self.keyspace(), self.any_index)
+        connection = await self.scope.take(place)
+        try:
+            await Output(self.down, self.session).relay(connection, packet, columns_only=True)
+        finally:
+            self.scope.give_back(place, connection)
+
+    def capabilities(self, flags: int) -> None:
+        """COM_SET_OPTION changed what the client may do."""
+        self.session.login = replace(self.session.login, capabilities=flags)
+
+    async def reset(self) -> None:
+        """COM_RESET_CONNECTION: as if the client had just logged in, but for the target."""
+        await self.scope.close()
+        self.prepared.clear()
+        self.session.reset()
+        self.refresh()
+
+    async def close(self) -> None:
+        """The client is gone."""
+        await self.scope.close()

@@ -1,0 +1,79 @@
+"""What all clients of one process share: the cluster, the sequences, the plan cache and the list of clients.
+
+It does not know any one client's session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from vgate.backend.cluster import Cluster
+from vgate.errors import UNKNOWN_KEYSPACE, UNKNOWN_SHARD, UNSUPPORTED, SqlError, VgateError
+from vgate.query.cache import PlanCache
+from vgate.sequences.vitess import VitessSequences
+from vgate.session.target import Target, parse_target
+
+
+class Killable(Protocol):
+    """A client that KILL can reach."""
+
+    user: str
+
+    def kill(self, *, query_only: bool) -> None:
+        """End the client's statement, or the client."""
+        ...
+
+
+@dataclass(slots=True)
+class Gate:
+    """See the module. ``clients`` maps connection ids to clients."""
+
+    cluster: Cluster
+    sequences: VitessSequences
+    plans: PlanCache
+    max_allowed_packet: int = 64 << 20
+    clients: dict[int, Killable] = field(default_factory=dict)
+    _goodbyes: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def closing(self, goodbye: Coroutine[Any, Any, None]) -> None:
+        """Run the clean-up of a client that is gone; ``settled`` waits for all of them."""
+        task = asyncio.get_running_loop().create_task(goodbye)
+        self._goodbyes.add(task)
+        task.add_done_callback(self._goodbyes.discard)
+
+    async def settled(self) -> None:
+        """Wait until every client that is gone has been cleaned up after."""
+        while self._goodbyes:
+            await asyncio.wait(list(self._goodbyes))
+
+    def target(self, text: str) -> Target:
+        """A target string, checked against the VSchema. Raises VgateError (1049, 1235)."""
+        try:
+            target = parse_target(text)
+        except ValueError as error:
+            raise UNSUPPORTED(construct=str(error)) from None
+        if target.keyspace is None:
+            raise UNKNOWN_KEYSPACE(name=text)
+        keyspace = self.cluster.vschema.keyspace(target.keyspace)
+        if target.shard is not None and keyspace.shard(target.shard) is None:
+            shards = ", ".join(shard.name for shard in keyspace.shards)
+            raise UNKNOWN_SHARD(keyspace=keyspace.name, shard=target.shard, shards=shards)
+        if target.tablet_type != "primary":
+            raise UNSUPPORTED(construct=f"tablet type {target.tablet_type}: there are no such servers, use @primary")
+        return target
+
+    def check_database(self, database: str) -> SqlError | None:
+        """Why a client may not select ``database`` at login; None when it may."""
+        if not database or database.lower() in SYSTEM_DATABASES:
+            return None
+        try:
+            self.target(database)
+        except VgateError as error:
+            return error
+        return None
+
+
+SYSTEM_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})

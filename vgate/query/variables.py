@@ -1,0 +1,136 @@
+"""SET: session variables, checked by a server and kept in the session for every server that will serve it.
+
+A server decides what a variable accepts and what its value becomes; vgate keeps the outcome. autocommit and the
+character set names are vgate's own business, since they decide how statements are begun and read. It does not know how
+SET is parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from vgate.backend.connection import BackendConnection
+from vgate.errors import UNSUPPORTED, WRONG_VALUE, VgateError
+from vgate.session.session import Session
+from vgate.sql.statements import (
+    Assignment,
+    Names,
+    SystemVariable,
+    TransactionCharacteristics,
+    UserVariable,
+)
+
+_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
+_CHARSETS: Final = ("character_set_client", "character_set_results", "collation_connection")
+_ISOLATION: Final = ("transaction_isolation", "tx_isolation")
+
+PER_STATEMENT: Final = frozenset({"insert_id", "last_insert_id", "identity"})
+"""Variables whose value a statement uses up: they are the session's, not a connection's."""
+
+REFUSED: Final[Mapping[str, str]] = {
+    "auto_increment_increment": "ids on shards come from sequences",
+    "auto_increment_offset": "ids on shards come from sequences",
+    "sql_log_bin": "it would hide writes from the shard's replicas and from resharding",
+    "pseudo_thread_id": "connection ids are vgate's",
+    "pseudo_slave_mode": "it is for replication threads",
+}
+
+
+def autocommit_value(value: str) -> bool:
+    """The value of SET autocommit. Raises WRONG_VALUE (1231)."""
+    match value.strip().strip("'\"").lower():
+        case "1" | "on" | "true" | "default":
+            return True
+        case "0" | "off" | "false":
+            return False
+    raise WRONG_VALUE(name="autocommit", value=value.strip("'\""))
+
+
+async def apply(assignments: list[Assignment], session: Session, connection: BackendConnection) -> None:
+    """Run session assignments on ``connection``, which carries the session's settings, and keep what they made.
+
+    Raises ServerError with the server's own refusal; nothing is kept then.
+    """
+    statements: list[str] = []
+    read_back: list[str] = []
+    for assignment in assignments:
+        match assignment:
+            case Names():
+                statements.append(_names(assignment))
+                read_back += _CHARSETS
+            case SystemVariable(name=name, value=value):
+                if name in REFUSED:
+                    raise UNSUPPORTED(construct=f"system setting {name}: {REFUSED[name]}")
+                statements.append(f"SESSION {name} = {value}")
+                read_back.append(name)
+                if name.startswith(("character_set", "collation")):
+                    read_back += _CHARSETS
+            case TransactionCharacteristics(text=text):
+                await connection.query(f"SET SESSION TRANSACTION {text}")
+                read_back += await _transaction_variables(connection)
+            case UserVariable():
+                raise UNSUPPORTED(construct="SET of a user variable together with system variables")
+    if statements:
+        await connection.query(("SET " + ", ".join(statements)).encode("utf-8", "surrogateescape"))
+    try:
+        names = list(dict.fromkeys(read_back))
+        changes = await _read(names, connection)
+    except VgateError:
+        connection.close()
+        raise
+    session.settings = session.settings.changed(changes)
+    connection.settings = session.settings
+
+
+def _names(names: Names) -> str:
+    charset = names.charset
+    if names.character_set:
+        if charset.lower() == "default":
+            return "CHARACTER SET DEFAULT"
+        return f"CHARACTER SET '{_plain(charset)}'"
+    if charset.lower() == "default":
+        return "NAMES DEFAULT"
+    collate = f" COLLATE '{_plain(names.collation)}'" if names.collation else ""
+    return f"NAMES '{_plain(charset)}'{collate}"
+
+
+def _plain(word: str) -> str:
+    """A character set or collation name; anything else in it could leave the quotes. Raises UNSUPPORTED."""
+    if not re.fullmatch(r"\w+", word):
+        raise UNSUPPORTED(construct=f"character set name {word!r}")
+    return word
+
+
+
+async def _transaction_variables(connection: BackendConnection) -> list[str]:
+    """The names this server has for isolation and access mode (MariaDB before 11.1 only the old ones)."""
+    rows = await connection.rows(
+        "SHOW VARIABLES WHERE Variable_name IN"
+        " ('transaction_isolation', 'transaction_read_only', 'tx_isolation', 'tx_read_only')"
+    )
+    found = {(row[0] or b"").decode() for row in rows}
+    new = [name for name in ("transaction_isolation", "transaction_read_only") if name in found]
+    return new or sorted(found)
+
+
+async def _read(names: list[str], connection: BackendConnection) -> dict[str, str | None]:
+    """The values the server now has, as SQL texts."""
+    if not names:
+        return {}
+    selected = ", ".join(f"CAST(@@SESSION.{name} AS CHAR CHARACTER SET utf8mb4)" for name in names)
+    ((*values,),) = await connection.rows(f"SELECT {selected}")
+    return {name: literal(value) for name, value in zip(names, values, strict=True)}
+
+
+def literal(value: bytes | None) -> str:
+    """A variable's value as SQL text that is the same under every sql_mode and character set."""
+    if value is None:
+        return "NULL"
+    text = value.decode("utf-8", "replace")
+    if _NUMBER.fullmatch(text):
+        return text
+    if re.fullmatch(r"[\w ,.:/+-]*", text, re.ASCII):
+        return f"'{text}'"
+    return f"_utf8mb4 0x{value.hex()}"

@@ -1,0 +1,211 @@
+"""The row that backs a Vitess sequence: the SQL that reserves a block of it, in one short transaction of its own.
+
+Knows the statements, what their answers may be, and which failures leave no doubt about the COMMIT. The server's own
+errors (a missing table, a missing privilege) pass through untouched.
+It does not know which values a block has (the reservation decides that between reading and writing), and not where
+the connection comes from; it leaves it out of any transaction, or closed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from vgate.errors import (
+    NOT_A_SEQUENCE,
+    SEQUENCE_CACHE,
+    SEQUENCE_ENGINE,
+    SEQUENCE_NOT_WRITTEN,
+    SEQUENCE_ROWS,
+    SEQUENCE_VALUE,
+    ServerError,
+    SqlError,
+)
+from vgate.vschema.model import TableName
+
+Cells = tuple[bytes | None, ...]
+
+MARKER: Final = b"vitess_sequence"
+"""What the table's comment contains (vttablet recognises sequences by nothing else)."""
+
+_DEADLOCK: Final = 1213
+"""The server rolled back, whole, and asks to try again. (1205, lock wait timeout, is not tried again: the
+request has waited for innodb_lock_wait_timeout already.)"""
+_ATTEMPTS: Final = 3
+_ROLLED_BACK_AT_COMMIT: Final = frozenset({_DEADLOCK, 3101})
+"""Errors of COMMIT that are a promise: certification failed, in Galera or group replication. Others leave doubt."""
+
+
+# -- ports --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A statement's answer: its rows as text, or how many rows it changed."""
+
+    rows: Sequence[Cells] = ()
+    affected: int = 0
+
+
+class StoreConnection(Protocol):
+    """A connection with autocommit on, in the sequence's database, that nobody else uses meanwhile; SQL is in UTF-8."""
+
+    async def execute(self, sql: bytes) -> Reply:
+        """Run one statement. Raises ServerError (its error), another SqlError when the connection is lost."""
+        ...
+
+    def close(self) -> None:
+        """Close at once: the connection must not serve anyone again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A block to be reserved. ``decide(next_id, cache)`` gives the ``next_id`` to write; it may raise a VgateError,
+    and is called again if the transaction is repeated. ``verify``: look first whether the table is a sequence.
+    """
+
+    name: TableName
+    decide: Callable[[int, int], int]
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The COMMIT succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotReserved:
+    """The row is certainly as it was."""
+
+    error: SqlError
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeUnknown:
+    """COMMIT was sent and no clear answer came: the row may have advanced."""
+
+    error: SqlError
+
+
+Outcome = Reserved | NotReserved | OutcomeUnknown
+
+
+# -- the transaction ----------------------------------------------------------------------------------------------
+
+
+async def reserve_on(connection: StoreConnection, reservation: Reservation) -> Outcome:
+    """Reserve a block. The connection is clean afterwards, or closed; raises nothing but what is no SqlError."""
+    try:
+        if reservation.verify:
+            await _verify(connection, reservation.name)
+        outcome = await _attempt(connection, reservation)
+        for _ in range(_ATTEMPTS - 1):
+            if not (isinstance(outcome, NotReserved) and _is_deadlock(outcome.error)):
+                break
+            outcome = await _attempt(connection, reservation)
+        return outcome
+    except SqlError as error:
+        return NotReserved(error)
+    except BaseException:  # cancelled, or a fault of the connection's: who knows what it is in the middle of
+        connection.close()
+        raise
+
+
+async def _attempt(connection: StoreConnection, reservation: Reservation) -> Outcome:
+    name = reservation.name
+    try:
+        await connection.execute(b"begin")
+        row = await connection.execute(select_row(name))
+        next_id = reservation.decide(*read_row(name, row.rows))
+        written = await connection.execute(update_row(name, next_id))
+        if written.affected != 1:
+            raise SEQUENCE_NOT_WRITTEN(name=name.table, count=written.affected)
+    except SqlError as error:
+        await _roll_back(connection)
+        return NotReserved(error)
+    try:
+        await connection.execute(b"commit")
+    except SqlError as error:
+        if isinstance(error, ServerError) and error.errno in _ROLLED_BACK_AT_COMMIT:
+            await _roll_back(connection)
+            return NotReserved(error)
+        connection.close()
+        return OutcomeUnknown(error)
+    return Reserved()
+
+
+async def _roll_back(connection: StoreConnection) -> None:
+    try:
+        await connection.execute(b"rollback")
+    except SqlError:  # the server rolls back when the connection ends
+        connection.close()
+
+
+def _is_deadlock(error: SqlError) -> bool:
+    return isinstance(error, ServerError) and error.errno == _DEADLOCK
+
+
+async def _verify(connection: StoreConnection, name: TableName) -> None:
+    """Raises VgateError where the table must not be used. A missing one passes: the server says that best (1146)."""
+    reply = await connection.execute(select_properties(name))
+    for comment, engine, transactions in reply.rows:
+        if MARKER not in (comment or b""):
+            raise NOT_A_SEQUENCE(name=name.table)
+        if transactions != b"YES":
+            raise SEQUENCE_ENGINE(name=name.table, engine=(engine or b"?").decode("utf-8", "replace"))
+
+
+# -- SQL ----------------------------------------------------------------------------------------------------------
+
+
+def quoted(name: TableName) -> bytes:
+    """The table's name for SQL; the database is the connection's own, whatever the keyspace is called."""
+    return b"`" + name.table.encode("utf-8").replace(b"`", b"``") + b"`"
+
+
+def select_row(name: TableName) -> bytes:
+    """The statement that locks and reads the row."""
+    return b"select next_id, cache from " + quoted(name) + b" where id = 0 for update"
+
+
+def update_row(name: TableName, next_id: int) -> bytes:
+    """The statement that advances the row."""
+    return b"update " + quoted(name) + b" set next_id = %d where id = 0" % next_id
+
+
+def select_properties(name: TableName) -> bytes:
+    """The statement that asks for comment, engine, and whether that engine has transactions.
+
+    The name is a hexadecimal string: it reads the same in every sql_mode.
+    """
+    return (
+        b"select t.table_comment, t.engine, e.transactions from information_schema.tables t"
+        b" left join information_schema.engines e on e.engine = t.engine"
+        b" where t.table_schema = database() and t.table_name = _utf8mb4 x'%s'"
+        % name.table.encode("utf-8").hex().encode("ascii")
+    )
+
+
+def read_row(name: TableName, rows: Sequence[Cells]) -> tuple[int, int]:
+    """(next_id, cache) out of what ``select_row`` gave. Raises VgateError with Vitess's texts, and what to do."""
+    if len(rows) != 1:
+        mend = f"keep one row with id 0 in {name.table}"
+        if not rows:
+            mend = f"make the row with `insert into {name.table}(id, next_id, cache) values (0, 1, 1000)`"
+        raise SEQUENCE_ROWS(name=name.table, count=len(rows), what_to_do=mend)
+    next_id, cache = rows[0]
+    size = _integer(name, "cache", cache)
+    if size < 1:
+        raise SEQUENCE_CACHE(name=name.table, cache=size)
+    return _integer(name, "next_id", next_id), size
+
+
+def _integer(name: TableName, column: str, cell: bytes | None) -> int:
+    if cell is not None and re.fullmatch(rb"-?[0-9]{1,19}", cell) and -(2**63) <= int(cell) < 2**63:
+        return int(cell)
+    value = "NULL" if cell is None else cell.decode("utf-8", "replace")
+    raise SEQUENCE_VALUE(name=name.table, column=column, value=value)

@@ -1,0 +1,97 @@
+"""One client's session: target, settings, transaction, insert id and diagnostics, with the rules that change them.
+
+Pure data and rules. It does not know connections: which servers take part in a transaction is kept by
+``transactions.scope``.
+
+Invariants
+1. ``in_transaction`` is True from BEGIN (or, with autocommit off, the first statement that uses a table) to the
+   COMMIT, ROLLBACK or implicit commit that ends it.
+2. ``savepoints`` is empty outside a transaction; names are unique, case-insensitively, in the order they were set.
+3. ``status`` is what OK and EOF packets must say: never a backend's own idea.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vgate.session.login import Login
+from vgate.session.settings import NO_SETTINGS, Settings
+from vgate.session.target import Target
+from vgate.wire.constants import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One row of SHOW WARNINGS."""
+
+    level: str
+    code: int
+    message: str
+
+
+class Session:
+    """See the module."""
+
+    __slots__ = ("autocommit", "begin_modifiers", "diagnostics", "in_transaction", "insert_id", "isolation_once",
+                 "login", "read_only", "row_count", "savepoints", "settings", "target")
+
+    def __init__(self, login: Login) -> None:
+        self.login = login
+        self.target = Target()
+        self.settings: Settings = NO_SETTINGS
+        self.autocommit = True
+        self.in_transaction = False
+        self.read_only = False
+        self.begin_modifiers: tuple[str, ...] = ()
+        self.isolation_once: tuple[str, ...] = ()
+        self.savepoints: list[str] = []
+        self.insert_id = 0
+        self.row_count = -1
+        self.diagnostics: list[Diagnostic] = []
+
+    @property
+    def status(self) -> int:
+        """The status flags of the session."""
+        flags = Status.AUTOCOMMIT if self.autocommit else 0
+        if self.in_transaction:
+            flags |= Status.IN_TRANS
+            if self.read_only:
+                flags |= Status.IN_TRANS_READONLY
+        return flags
+
+    def begin(self, modifiers: tuple[str, ...] = ()) -> None:
+        """A transaction starts, explicitly (with START TRANSACTION's modifiers) or by a first statement."""
+        self.in_transaction = True
+        self.begin_modifiers = modifiers
+        self.read_only = "READ ONLY" in modifiers
+        self.savepoints = []
+
+    def end(self) -> None:
+        """The transaction has ended, whichever way."""
+        self.in_transaction = False
+        self.read_only = False
+        self.begin_modifiers = ()
+        self.isolation_once = ()
+        self.savepoints = []
+
+    def savepoint(self, name: str) -> None:
+        """SAVEPOINT: one of the same name is moved to the end, as in MySQL."""
+        self.savepoints = [one for one in self.savepoints if one.lower() != name.lower()] + [name]
+
+    def has_savepoint(self, name: str) -> bool:
+        """True if ROLLBACK TO or RELEASE can name it."""
+        return any(one.lower() == name.lower() for one in self.savepoints)
+
+    def roll_back_to(self, name: str, *, release: bool) -> None:
+        """Forget the savepoints after ``name``, and ``name`` itself when it is released."""
+        position = [one.lower() for one in self.savepoints].index(name.lower())
+        self.savepoints = self.savepoints[: position + (0 if release else 1)]
+
+    def reset(self) -> None:
+        """What COM_RESET_CONNECTION leaves: everything but who and where the client is."""
+        self.end()
+        self.settings = NO_SETTINGS
+        self.autocommit = True
+        self.insert_id = 0
+        self.row_count = -1
+        self.diagnostics = []

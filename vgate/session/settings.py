@@ -1,0 +1,81 @@
+"""Session settings: which system variables a client has changed, and how a server is brought to the same.
+
+A ``Settings`` is immutable and interned: equal settings are the same object, so that a pool can key its idle
+connections by them and the fast path compares with ``is``. Values are SQL texts, ready to stand after ``SET x =``.
+It does not know which variables exist: a server has accepted each before it is kept here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+
+class Settings:
+    """Changed session variables: lower-case name to SQL value text. Make with ``settings_of``."""
+
+    __slots__ = ("_hash", "items", "values")
+
+    def __init__(self, items: tuple[tuple[str, str], ...]) -> None:
+        self.items = items
+        self.values: Mapping[str, str] = dict(items)
+        self._hash = hash(items)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Settings) and self.items == other.items)
+
+    def __repr__(self) -> str:
+        return f"<Settings {' '.join(f'{name}={value}' for name, value in self.items) or 'none'}>"
+
+    def changed(self, changes: Mapping[str, str | None]) -> Settings:
+        """These settings with ``changes`` applied; None takes a setting back to the server's default."""
+        values = {**self.values, **changes}
+        return settings_of({name: value for name, value in values.items() if value is not None})
+
+
+_interned: dict[tuple[tuple[str, str], ...], Settings] = {}
+_INTERNED_LIMIT: Final = 10_000
+
+
+def settings_of(values: Mapping[str, str] | Iterable[tuple[str, str]]) -> Settings:
+    """The one Settings object of these values."""
+    items = tuple(sorted(dict(values).items()))
+    found = _interned.get(items)
+    if found is None:
+        if len(_interned) >= _INTERNED_LIMIT:  # a client that invents values without end must not fill memory
+            _interned.clear()
+            _interned[()] = NO_SETTINGS
+        found = _interned[items] = Settings(items)
+    return found
+
+
+NO_SETTINGS: Final = Settings(())
+_interned[()] = NO_SETTINGS
+
+# A connection is opened with utf8mb4 and its general collation: these are what "default" means for the three
+# variables of SET NAMES, where the server's own DEFAULT would be something else.
+BASELINE: Final[Mapping[str, str]] = {
+    "character_set_client": "utf8mb4",
+    "character_set_results": "utf8mb4",
+    "collation_connection": "utf8mb4_general_ci",
+}
+
+
+def difference(carried: Settings, wanted: Settings) -> str:
+    """The SET statement that takes a connection from ``carried`` to ``wanted``; empty where none is needed.
+
+    ``collation_connection`` comes last: setting ``character_set_connection`` or ``character_set_client`` may touch it.
+    """
+    if carried is wanted:
+        return ""
+    parts = {name: value for name, value in wanted.items if carried.values.get(name) != value}
+    for name, _ in carried.items:
+        if name not in wanted.values:
+            parts[name] = BASELINE.get(name, "DEFAULT")
+    if not parts:
+        return ""
+    ordered = sorted(parts.items(), key=lambda part: (part[0].startswith("collation"), part[0]))
+    return "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in ordered)

@@ -1,0 +1,441 @@
+"""vgate's own statements: those a session answers itself rather than a planner, recognised over tokens.
+
+USE, transactions and savepoints, SET, ``SELECT NEXT ... VALUES``, KILL, EXPLAIN of vgate's plans and the SHOW forms that
+only vgate can answer. ``recognise`` gives None for everything else. It does not know sessions, sequences or servers, and
+does not judge: what it recognises may still be refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from vgate.errors import SYNTAX, VgateError
+from vgate.sql.lexer import LexMode, Token, TokenKind, lexer_for
+from vgate.sql.literals import LiteralKind, read_literal
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """BEGIN or START TRANSACTION; modifiers as MySQL spells them (``READ ONLY``, ``WITH CONSISTENT SNAPSHOT``)."""
+
+    modifiers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    chain: bool
+    release: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    chain: bool
+    release: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Savepoint:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackTo:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSavepoint:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SystemVariable:
+    """One assignment to a system variable; ``scope`` is ``session``, ``global``, ``once`` (SET @@x before a transaction)..."""
+
+    scope: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserVariable:
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """SET NAMES or SET CHARACTER SET (``character_set`` True)."""
+
+    charset: str
+    collation: str | None
+    character_set: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionCharacteristics:
+    """SET [SESSION | GLOBAL] TRANSACTION ...; ``scope`` is ``once``, ``session`` or ``global``."""
+
+    scope: str
+    text: str
+
+
+Assignment = SystemVariable | UserVariable | Names | TransactionCharacteristics
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    assignments: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SelectNext:
+    """``SELECT NEXT n VALUES FROM [keyspace.]sequence``; ``count`` None is a ``?`` parameter."""
+
+    keyspace: str | None
+    sequence: str
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShowVgate:
+    """A SHOW that only vgate can answer: what = ``databases``, ``warnings``, ``errors``, ``vitess_shards``..."""
+
+    what: str
+    like: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    connection_id: int
+    query_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Vexplain:
+    """``VEXPLAIN [PLAN] statement``: the plan as rows; ``start`` is where the statement begins in the text."""
+
+    start: int
+
+
+Statement = (
+    Use | Begin | Commit | Rollback | Savepoint | RollbackTo | ReleaseSavepoint | Set | SelectNext | ShowVgate | Kill
+    | Vexplain
+)
+
+FIRST_WORDS: Final = frozenset(
+    b"use begin start commit rollback savepoint release set select show kill vexplain".split()
+)
+
+
+class _Reader:
+    """Walks the tokens of one statement."""
+
+    def __init__(self, text: bytes, tokens: list[Token], mode: LexMode) -> None:
+        self.text = text
+        self.tokens = [token for token in tokens if token.kind is not TokenKind.SEMICOLON]
+        self.mode = mode
+        self.at = 0
+
+    def raw(self, token: Token) -> bytes:
+        return self.text[token.start : token.end]
+
+    def peek(self, ahead: int = 0) -> str:
+        """The token ahead, lower-case, '' at the end."""
+        position = self.at + ahead
+        return self.raw(self.tokens[position]).decode("latin-1").lower() if position < len(self.tokens) else ""
+
+    def accept(self, *words: str) -> bool:
+        """Step over these tokens if they come next."""
+        if all(self.peek(index) == word for index, word in enumerate(words)):
+            self.at += len(words)
+            return True
+        return False
+
+    def expect(self, *words: str) -> None:
+        if not self.accept(*words):
+            raise self.syntax()
+
+    def end(self) -> bool:
+        return self.at >= len(self.tokens)
+
+    def finish(self) -> None:
+        if not self.end():
+            raise self.syntax()
+
+    def syntax(self) -> VgateError:
+        rest = self.text[self.tokens[self.at].start :] if not self.end() else b""
+        near = rest[:80].decode("utf-8", "replace")
+        return SYNTAX(detail=f"check the manual that corresponds to your server version for the right syntax to use near '{near}' at line 1")
+
+    def name(self) -> str:
+        """A name, quoted or not."""
+        if self.end():
+            raise self.syntax()
+        token = self.tokens[self.at]
+        raw = self.raw(token)
+        self.at += 1
+        if token.kind is TokenKind.QUOTED_NAME:
+            quote = raw[:1]
+            return raw[1:-1].replace(quote * 2, quote).decode("utf-8", "replace")
+        if token.kind is TokenKind.STRING:
+            return literal_text(raw, self.mode)
+        return raw.decode("utf-8", "replace")
+
+
+def literal_text(raw: bytes, mode: LexMode) -> str:
+    """The text of a string literal."""
+    value = read_literal(raw, mode).value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def recognise(text: bytes, mode: LexMode) -> Statement | None:
+    """vgate's own statement in ``text``, None if it is somebody else's. Raises VgateError for a malformed one."""
+    tokens = lexer_for(mode).tokens(text)
+    reader = _Reader(text, tokens, mode)
+    first = reader.peek()
+    reader.at += 1
+    match first:
+        case "use":
+            return _use(reader)
+        case "begin":
+            if reader.peek() == "not":  # MariaDB's BEGIN NOT ATOMIC is a compound statement
+                return None
+            reader.accept("work")
+            reader.finish()
+            return Begin(())
+        case "start":
+            return _start(reader)
+        case "commit" | "rollback":
+            return _end(reader, first)
+        case "savepoint":
+            name = reader.name()
+            reader.finish()
+            return Savepoint(name)
+        case "release":
+            if not reader.accept("savepoint"):
+                return None
+            name = reader.name()
+            reader.finish()
+            return ReleaseSavepoint(name)
+        case "set":
+            return _set(reader)
+        case "select":
+            return _next(reader)
+        case "show":
+            return _show(reader)
+        case "kill":
+            return _kill(reader)
+        case "vexplain":
+            reader.accept("plan")
+            if reader.end():
+                raise reader.syntax()
+            return Vexplain(reader.tokens[reader.at].start)
+    return None
+
+
+def _use(reader: _Reader) -> Use:
+    """``USE name``: quoted, or a bare target such as ``customer@primary`` whose tokens touch."""
+    if reader.end():
+        raise reader.syntax()
+    token = reader.tokens[reader.at]
+    if token.kind is TokenKind.QUOTED_NAME and reader.at + 1 == len(reader.tokens):
+        return Use(reader.name())
+    rest = reader.text[token.start : reader.tokens[-1].end]
+    if any(byte in rest for byte in b" \t\r\n"):
+        reader.at += 1
+        raise reader.syntax()
+    return Use(rest.decode("utf-8", "replace").replace("`", ""))
+
+
+def _start(reader: _Reader) -> Begin | None:
+    if not reader.accept("transaction"):
+        return None
+    modifiers: list[str] = []
+    while not reader.end():
+        for words in (("with", "consistent", "snapshot"), ("read", "only"), ("read", "write")):
+            if reader.accept(*words):
+                modifiers.append(" ".join(words).upper())
+                break
+        else:
+            raise reader.syntax()
+        if not reader.accept(",") and not reader.end():
+            raise reader.syntax()
+    return Begin(tuple(modifiers))
+
+
+def _end(reader: _Reader, word: str) -> Commit | Rollback | RollbackTo | None:
+    if reader.peek() in ("prepared",):
+        return None
+    reader.accept("work")
+    if word == "rollback" and reader.accept("to"):
+        reader.accept("savepoint")
+        name = reader.name()
+        reader.finish()
+        return RollbackTo(name)
+    chain = release = False
+    if reader.accept("and"):
+        chain = not reader.accept("no")
+        reader.expect("chain")
+    if reader.accept("no"):
+        reader.expect("release")
+    elif reader.accept("release"):
+        release = True
+    reader.finish()
+    return Commit(chain, release) if word == "commit" else Rollback(chain, release)
+
+
+_CHARSET_WORDS: Final = ("character", "charset")
+
+
+def _set(reader: _Reader) -> Set | None:
+    """SET: assignments split at top-level commas. None for the SETs that are not assignments (PASSWORD, ROLE...)."""
+    first = reader.peek()
+    second = reader.peek(1)
+    if first in ("password", "role", "default", "resource", "statement") and second not in ("=", ":="):
+        return None
+    if first == "transaction" or (first in ("session", "local", "global") and second == "transaction"):
+        scope = "once" if first == "transaction" else "global" if first == "global" else "session"
+        start = 1 if first == "transaction" else 2
+        if reader.at + start >= len(reader.tokens):
+            raise reader.syntax()
+        text = reader.text[reader.tokens[reader.at + start].start : reader.tokens[-1].end]
+        return Set((TransactionCharacteristics(scope, text.decode("ascii", "replace")),))
+    assignments: list[Assignment] = []
+    scope = "session"
+    while True:
+        assignment, scope = _assignment(reader, scope)
+        assignments.append(assignment)
+        if reader.end():
+            return Set(tuple(assignments))
+        reader.expect(",")
+
+
+def _assignment(reader: _Reader, scope: str) -> tuple[Assignment, str]:
+    if reader.accept("names"):
+        charset = reader.name()
+        collation = reader.name() if reader.accept("collate") else None
+        return Names(charset, collation, False), scope
+    if reader.peek() in _CHARSET_WORDS and (reader.accept("character", "set") or reader.accept("charset")):
+        return Names(reader.name(), None, True), scope
+    for word in ("session", "local", "global", "persist", "persist_only"):
+        if reader.accept(word):
+            scope = {"local": "session"}.get(word, word)
+            break
+    if reader.end():
+        raise reader.syntax()
+    token = reader.tokens[reader.at]
+    name = reader.raw(token).decode("utf-8", "replace")
+    reader.at += 1
+    if token.kind is TokenKind.VARIABLE and not name.startswith("@@"):
+        return UserVariable(name, _value(reader)), scope
+    here = scope
+    if name.startswith("@@"):
+        name = name[2:]
+        here = "session"
+    while reader.accept("."):
+        name += "." + reader.name()
+    prefix, dot, rest = name.partition(".")
+    if dot and prefix.lower() in ("session", "local", "global", "persist", "persist_only"):
+        here = {"local": "session"}.get(prefix.lower(), prefix.lower())
+        name = rest
+    return SystemVariable(here, name.strip("`").lower(), _value(reader)), scope
+
+
+def _value(reader: _Reader) -> str:
+    """The text of an assignment's right side, up to a comma outside parentheses."""
+    if not (reader.accept("=") or reader.accept(":=")):
+        raise reader.syntax()
+    begin = reader.at
+    depth = 0
+    while not reader.end():
+        word = reader.peek()
+        depth += (word == "(") - (word == ")")
+        if word == "," and depth == 0:
+            break
+        reader.at += 1
+    if reader.at == begin:
+        raise reader.syntax()
+    return reader.text[reader.tokens[begin].start : reader.tokens[reader.at - 1].end].decode("utf-8", "surrogateescape")
+
+
+def _next(reader: _Reader) -> SelectNext | None:
+    """``SELECT NEXT {VALUE | n VALUES} {FOR|FROM} [ks.]name``, nothing after it."""
+    while reader.accept("sql_cache") or reader.accept("sql_no_cache"):
+        pass
+    if reader.peek() != "next":
+        return None
+    if reader.peek(1) == "value" and reader.peek(2) in ("for", "from"):
+        count: int | None = 1
+        reader.at += 3
+    elif reader.peek(2) == "values" and reader.peek(3) in ("for", "from"):
+        token = reader.tokens[reader.at + 1]
+        raw = reader.raw(token)
+        if raw == b"?":
+            count = None
+        else:
+            literal = read_literal(raw, reader.mode)
+            if literal.kind is not LiteralKind.INTEGER:
+                reader.at += 1
+                raise reader.syntax()
+            count = int(raw)
+        reader.at += 4
+    elif reader.peek(1) in (",", "from", "") or reader.peek(1) == "as":
+        return None  # a column that is called next
+    else:
+        return None
+    keyspace: str | None = None
+    name = reader.name()
+    if reader.accept("."):
+        keyspace, name = name, reader.name()
+    reader.finish()
+    return SelectNext(keyspace, name, count)
+
+
+_SHOWS: Final[dict[tuple[str, ...], str]] = {
+    ("databases",): "databases",
+    ("schemas",): "databases",
+    ("keyspaces",): "databases",
+    ("vitess_keyspaces",): "databases",
+    ("vitess_shards",): "vitess_shards",
+    ("vitess_target",): "vitess_target",
+    ("warnings",): "warnings",
+    ("errors",): "errors",
+    ("count", "(", "*", ")", "warnings"): "count_warnings",
+    ("count", "(", "*", ")", "errors"): "count_errors",
+}
+
+
+def _show(reader: _Reader) -> ShowVgate | None:
+    for words, what in _SHOWS.items():
+        if reader.accept(*words):
+            like = None
+            if reader.accept("like"):
+                like = reader.name()
+            if what in ("warnings", "errors") and reader.accept("limit"):
+                reader.at = len(reader.tokens)  # at most 64 rows are kept: LIMIT is taken as read
+            if reader.peek() == "where":
+                return None
+            reader.finish()
+            return ShowVgate(what, like)
+    return None
+
+
+def _kill(reader: _Reader) -> Kill | None:
+    query_only = reader.accept("query")
+    if not query_only:
+        reader.accept("connection")
+    number = reader.peek()
+    if not number.isdigit():
+        return None
+    reader.at += 1
+    reader.finish()
+    return Kill(int(number), query_only)
+
+

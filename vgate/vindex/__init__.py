@@ -1,0 +1,1 @@
+"""Vindexes: column values to keyspace ids, byte for byte as Vitess computes them."""

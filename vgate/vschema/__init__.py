@@ -1,0 +1,1 @@
+"""The VSchema: which keyspaces, shards, tables and vindexes there are."""

@@ -1,0 +1,150 @@
+"""The immutable VSchema model: what every other room reads.
+
+Instances are built by ``vschema.load`` (a file) and, later, ``vschema.ddl`` (model to model); both validate, so
+a VSchema that exists is a valid one. This module does not know files, and not how servers are reached beyond
+the address written in the file.
+
+Names: keyspace and table names keep their case and are compared exactly, as MySQL on Linux does; column names
+are compared case-insensitively and are kept here in lower case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vgate.errors import UNKNOWN_KEYSPACE
+from vgate.keyrange import ShardMap
+from vgate.vindex.base import Vindex
+
+
+class TableType(StrEnum):
+    """Vitess's table types; ordinary tables have the empty one."""
+
+    TABLE = ""
+    SEQUENCE = "sequence"
+    REFERENCE = "reference"
+
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """A table's full name."""
+
+    keyspace: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"{self.keyspace}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnVindex:
+    """A vindex over columns of a table; the first of a table is its primary vindex and decides the shard."""
+
+    columns: tuple[str, ...]
+    vindex: Vindex
+
+
+@dataclass(frozen=True, slots=True)
+class AutoIncrement:
+    """A column whose missing values come from a sequence."""
+
+    column: str
+    sequence: TableName
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the VSchema declares it (``type`` in Vitess's spelling, e.g. ``INT64``; may be empty)."""
+
+    name: str
+    type: str = ""
+    collation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a keyspace."""
+
+    name: TableName
+    type: TableType = TableType.TABLE
+    column_vindexes: tuple[ColumnVindex, ...] = ()
+    auto_increment: AutoIncrement | None = None
+    columns: tuple[Column, ...] = ()
+    column_list_authoritative: bool = False
+    pinned: bytes | None = None
+    source: TableName | None = None
+
+    @property
+    def primary_vindex(self) -> ColumnVindex | None:
+        """The vindex that places rows, None for a table that has none."""
+        return self.column_vindexes[0] if self.column_vindexes else None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """How to reach the server of one shard. The password stays out of the repr."""
+
+    user: str
+    password: str = field(repr=False)
+    database: str
+    host: str = "127.0.0.1"
+    port: int = 3306
+    unix_socket: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One shard; ``address`` is None where ``vgate local`` is to start a private server."""
+
+    name: str
+    address: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keyspace:
+    """A keyspace: tables, vindexes and the shards in key order (``shard_map`` holds the same order).
+
+    ``require_explicit_routing``: its tables are found only when qualified with the keyspace, or when it is in use.
+    """
+
+    name: str
+    sharded: bool
+    shards: tuple[Shard, ...]
+    shard_map: ShardMap
+    vindexes: Mapping[str, Vindex] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    require_explicit_routing: bool = False
+
+    def shard(self, name: str) -> Shard | None:
+        """The shard of that name, after Vitess's rules of equality (``-80`` is ``-8000``); None if there is none."""
+        index = self.shard_map.index_of(name)
+        return None if index is None else self.shards[index]
+
+
+@dataclass(frozen=True, slots=True)
+class VSchema:
+    """All keyspaces. ``version`` grows with each change and is part of plan-cache keys.
+
+    ``metadata_keyspace`` is the unsharded keyspace that keeps vgate's own tables, where one is named.
+    """
+
+    keyspaces: Mapping[str, Keyspace]
+    version: int = 1
+    metadata_keyspace: str | None = None
+
+    def keyspace(self, name: str) -> Keyspace:
+        """The keyspace called ``name``. Raises UNKNOWN_KEYSPACE (1049)."""
+        keyspace = self.keyspaces.get(name)
+        if keyspace is None:
+            raise UNKNOWN_KEYSPACE(name=name)
+        return keyspace
+
+    def tables_named(self, table: str) -> tuple[Table, ...]:
+        """Every table of that bare name, over all keyspaces: for global (unqualified) resolution."""
+        return tuple(
+            keyspace.tables[table]
+            for keyspace in self.keyspaces.values()
+            if table in keyspace.tables and not keyspace.require_explicit_routing
+        )

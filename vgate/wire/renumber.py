@@ -1,0 +1,41 @@
+"""New sequence numbers for packets that one server sent and another answer contains.
+
+It does not look into packets.
+"""
+
+from __future__ import annotations
+
+
+class Renumbering:
+    """Gives the packets of a byte stream new sequence numbers, whatever pieces the stream comes in."""
+
+    __slots__ = ("_header", "_skip", "sequence")
+
+    def __init__(self, sequence: int) -> None:
+        self.sequence = sequence
+        self._skip = 0
+        self._header = b""
+
+    def renumber(self, data: bytearray) -> None:
+        """Set the number of each packet whose header's last byte is in ``data``, in place."""
+        at = self._skip
+        size = len(data)
+        if self._header:
+            missing = 4 - len(self._header)
+            header = self._header + bytes(data[:missing])
+            if len(header) < 4:
+                self._header = header
+                return
+            data[missing - 1] = self.sequence
+            self.sequence = (self.sequence + 1) & 0xFF
+            self._header = b""
+            at = missing + int.from_bytes(header[:3], "little")
+        while at + 4 <= size:
+            data[at + 3] = self.sequence
+            self.sequence = (self.sequence + 1) & 0xFF
+            at += 4 + (data[at] | data[at + 1] << 8 | data[at + 2] << 16)
+        if at >= size:
+            self._skip = at - size
+        else:
+            self._skip = 0
+            self._header = bytes(data[at:])
