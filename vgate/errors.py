@@ -69,6 +69,9 @@ NOT_A_SEQUENCE = Fault(
     "", 1105, "HY000", "{name} is not a sequence: mark it with `alter table {name} comment 'vitess_sequence'`, "
     "or correct the vschema",
 )
+NOT_A_SEQUENCE_TABLE = Fault(
+    "", 1105, "HY000", "NEXT used on a non-sequence table `{name}`: declare it in vschema.yaml with {{type: sequence}}"
+)
 SEQUENCE_ROWS = Fault(
     "", 1105, "HY000", "unexpected rows from reading sequence {name} (possible mis-route): {count}; {what_to_do}"
 )
@@ -145,6 +148,17 @@ NO_ADDRESS = Fault(
     "or let `vgate local` start a private server for it",
 )
 SHUTTING_DOWN = Fault("VG14004", 1053, "08S01", "Server shutdown in progress")
+TOO_MANY_CONNECTIONS = Fault("", 1040, "08004", "Too many connections")
+BAD_HANDSHAKE = Fault("", 1043, "08S01", "Bad handshake")
+OLD_CLIENT = Fault(
+    "", 1251, "08004",
+    "Client does not support authentication protocol requested by server; consider upgrading MySQL client",
+)
+INSECURE_TRANSPORT = Fault(
+    "", 3159, "HY000", "Connections using insecure transport are prohibited while --require_secure_transport=ON."
+)
+ACCESS_DENIED = Fault("", 1045, "28000", "Access denied for user '{user}'@'{host}' (using password: {used})")
+DATABASE_DENIED = Fault("", 1044, "42000", "Access denied for user '{user}'@'{host}' to database '{database}'")
 
 # -- 15: transactions -------------------------------------------------------------------------------------------
 TRANSACTION_BROKEN = Fault(

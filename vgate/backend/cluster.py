@@ -10,7 +10,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ssl import SSLContext
 
 from vgate.backend.connection import BackendConnection, open_connection
 from vgate.backend.pool import Pool
@@ -46,6 +47,8 @@ class ServerFacts:
     collation: str
     time_zone: str
     max_allowed_packet: int
+    collations: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    """Collation ids, as clients send them at login, to (character set, collation)."""
 
     @property
     def announced(self) -> str:
@@ -59,6 +62,12 @@ _FACTS = (
 )
 
 
+_COLLATIONS = (
+    "select ID, CHARACTER_SET_NAME, COLLATION_NAME from information_schema.COLLATIONS"
+    " where ID is not null and CHARACTER_SET_NAME is not null"
+)
+
+
 async def read_facts(connection: BackendConnection) -> ServerFacts:
     """Ask a server what it is."""
     ((*cells,),) = await connection.rows(_FACTS)
@@ -66,7 +75,9 @@ async def read_facts(connection: BackendConnection) -> ServerFacts:
     flavour = Flavour.MARIADB if "mariadb" in version.lower() else Flavour.MYSQL
     parts = [int(part) for part in version.split("-")[0].split(".")[:3]]
     number = (parts[0], parts[1] if len(parts) > 1 else 0, parts[2] if len(parts) > 2 else 0)
-    return ServerFacts(flavour, version, number, sql_mode, charset, collation, time_zone, int(packet))
+    rows = await connection.rows(_COLLATIONS)
+    collations = {int(row[0] or 0): ((row[1] or b"").decode(), (row[2] or b"").decode()) for row in rows}
+    return ServerFacts(flavour, version, number, sql_mode, charset, collation, time_zone, int(packet), collations)
 
 
 class KeyspaceServers:
@@ -89,9 +100,12 @@ class KeyspaceServers:
 class Cluster:
     """See the module."""
 
-    def __init__(self, vschema: VSchema, limits: PoolLimits, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, vschema: VSchema, limits: PoolLimits, clock: Callable[[], float], tls: SSLContext | None = None
+    ) -> None:
         self.vschema = vschema
         self.limits = limits
+        self._tls = tls
         self._clock = clock
         self.keyspaces: Mapping[str, KeyspaceServers] = {
             name: KeyspaceServers(keyspace, self._pool) for name, keyspace in vschema.keyspaces.items()
@@ -107,7 +121,9 @@ class Cluster:
 
         async def open() -> BackendConnection:
             address = address_of(keyspace, index)
-            return await open_connection(address, label, found_rows=found_rows, patience=self.limits.connect)
+            return await open_connection(
+                address, label, found_rows=found_rows, patience=self.limits.connect, ssl=self._tls
+            )
 
         return Pool(label, open, self._clock, limit=self.limits.connections, wait=self.limits.wait)
 

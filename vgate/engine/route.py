@@ -12,7 +12,7 @@ from vgate.engine.scatter import run_scatter
 from vgate.engine.single import run_single
 from vgate.engine.write import combined, write_all
 from vgate.errors import DDL_PARTIAL, UNSUPPORTED, SqlError
-from vgate.planner.plan import Access, AnyShard, Const, EveryShard, Everything, NextValue, Route
+from vgate.planner.plan import Access, AnyShard, Const, EveryShard, Everything, NextValue, Route, Where
 from vgate.planner.resolve import resolve
 from vgate.sequences.vitess import VitessSequences
 from vgate.sql.literals import LiteralKind, read_literal
@@ -28,16 +28,24 @@ async def run_any(call: Call, plan: AnyShard) -> bool:
 
 def shards_of(call: Call, plan: Route) -> list[Place]:
     """The shards the literals at hand lead to, in key order."""
-    servers = call.scope.cluster.keyspaces[plan.keyspace]
-    keyspace_ids = resolve(plan.where, call.slots, call.mode)
+    return [(plan.keyspace, index) for index in _indexes(call, plan.keyspace, plan.where)]
+
+
+def _indexes(call: Call, keyspace: str, where: Where) -> list[int]:
+    servers = call.scope.cluster.keyspaces[keyspace]
+    keyspace_ids = resolve(where, call.slots, call.mode)
     if isinstance(keyspace_ids, Everything):
-        return [(plan.keyspace, index) for index in range(len(servers.keyspace.shards))]
-    return [(plan.keyspace, index) for index in sorted({servers.find(one) for one in keyspace_ids})]
+        return list(range(len(servers.keyspace.shards)))
+    return sorted({servers.find(one) for one in keyspace_ids})
 
 
 async def run_route(call: Call, plan: Route) -> bool:
     """Run a routed statement; False if its answer was an error the server gave."""
     places = shards_of(call, plan)
+    if plan.others:
+        together = {index for where in plan.others for index in _indexes(call, plan.keyspace, where)}
+        if len(together | {index for _, index in places}) > 1 or len(places) != 1:
+            raise UNSUPPORTED(construct=f"{plan.single_shard_only} whose tables are not all on one shard")
     if not places:  # no row can match: one shard makes the columns, the checks and the empty answer
         return await run_single(call, (plan.keyspace, 0), call.text, plan.access)
     if len(places) == 1:
@@ -100,8 +108,9 @@ async def run_next(call: Call, plan: NextValue, sequences: VitessSequences) -> N
     else:
         raw = call.slots[plan.count.index]
         literal = read_literal(raw, call.mode) if isinstance(raw, bytes) else None
-        count = int(literal.value) if literal is not None and literal.kind is LiteralKind.INTEGER else 0
-    value = await sequences.take(plan.sequence, count)
+        value = literal.value if literal is not None and literal.kind is LiteralKind.INTEGER else 0
+        count = value if isinstance(value, int) else 0
+    first = await sequences.take(plan.sequence, count)
     call.session.diagnostics = []
     call.session.row_count = -1
-    call.out.rows([bigint_column(b"nextval")], [[b"%d" % value]])
+    call.out.rows([bigint_column(b"nextval")], [[b"%d" % first]])

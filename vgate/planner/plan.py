@@ -101,10 +101,7 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """The client's own text to the one shard of an unsharded keyspace, whatever it says.
-
-    ``renames``: qualifiers in the text that name keyspaces, as the engine may have to write database names.
-    """
+    """The client's own text to the one shard of an unsharded keyspace, whatever it says."""
 
     keyspace: str
     access: Access
@@ -126,9 +123,10 @@ class Route:
     Rows of several shards are concatenated; affected rows are summed. ``single_shard_only`` names the
     construct that needs a merge (``ORDER BY``, ``COUNT``...): if the literals at hand lead to more than one
     shard the statement is refused with it, or, where it is empty, answered.
-    A where that allows no shard is still run on one shard if ``access`` is READ (the server then makes the
-    columns of the empty result, and a bad statement gets its error); ``empty_needs_row`` marks the reads that answer a row
-    even from no rows (aggregates without GROUP BY), which is right on any one shard too.
+    ``others``: conditions of references that are not tied to the rest (a subquery's, a join partner's): the statement
+    is answered only where they all lead to the one shard that ``where`` leads to.
+    A where that allows no shard is still run on one: the server then makes the columns of the empty result (or the one
+    row of an aggregate), and a bad statement gets its error.
     """
 
     keyspace: str
@@ -136,7 +134,7 @@ class Route:
     access: Access
     tables: tuple[TableName, ...]
     single_shard_only: str = ""
-    why: str = ""
+    others: tuple[Where, ...] = ()
 
 
 class OnDuplicate(Enum):

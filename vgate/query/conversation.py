@@ -13,6 +13,7 @@ Invariants
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -28,12 +29,12 @@ from vgate.errors import (
     EMPTY_QUERY,
     NO_DATABASE,
     NO_SUCH_TABLE,
-    SYNTAX,
     UNSUPPORTED,
     SqlError,
     VgateError,
 )
-from vgate.planner.build import NeedTables, plan
+from vgate.planner.build import plan, syntax_error
+from vgate.planner.catalog import NeedTables
 from vgate.planner.columns import TableInfo
 from vgate.planner.plan import (
     Access,
@@ -55,7 +56,7 @@ from vgate.query.ties import commits_implicitly, reads_insert_id, tie
 from vgate.session.login import Login
 from vgate.session.session import Diagnostic, Session
 from vgate.session.target import Target
-from vgate.sql.lexer import LexError, LexMode, lexer_for
+from vgate.sql.lexer import LexError, LexMode, VersionedComment, lexer_for
 from vgate.sql.statements import FIRST_WORDS, recognise
 from vgate.sql.versioned import expand
 from vgate.transactions.scope import Scope
@@ -66,7 +67,9 @@ from vgate.wire.response import Response
 
 _FIRST_WORD: Final = re.compile(rb"[\s(]*([A-Za-z]+)")
 _NEXT: Final = re.compile(rb"\bnext\b", re.I)
-_VERSIONED: Final = (b"/*!", b"/*M!")
+LONG: Final = 1 << 15
+"""Bytes of a statement that is read in slices."""
+
 ATTEMPTS: Final = 3
 """How often a plan is made anew because tables it needs had to be asked for."""
 
@@ -103,6 +106,7 @@ class Conversation:
     def __init__(self, gate: Gate, login: Login, down: Client) -> None:
         self.gate = gate
         self.session = Session(login)
+        self.session.settings = gate.settings_of_login(login)
         self.down = down
         self.found_rows = bool(login.capabilities & Capability.FOUND_ROWS)
         self.scope = Scope(gate.cluster, self.session, found_rows=self.found_rows)
@@ -147,6 +151,8 @@ class Conversation:
 
     def fast(self, packet: bytes) -> bool:
         """Relay a framed COM_QUERY at once, if all it needs is at hand; False (and nothing done) otherwise."""
+        if len(packet) > LONG:
+            return False
         try:
             shape, slots = self._split(packet[5:])
         except LexError:
@@ -243,7 +249,7 @@ class Conversation:
         """Answer a COM_QUERY, whatever it holds; errors become ERR packets."""
         out = Output(self.down, self.session)
         try:
-            pieces = self._pieces(text)
+            pieces = await self._pieces(text)
             for number, piece in enumerate(pieces, 1):
                 out.more = number < len(pieces)
                 if not await self.statement(piece, out):
@@ -256,21 +262,39 @@ class Conversation:
             self.session.row_count = -1
             out.error(error)
 
-    def _pieces(self, text: bytes) -> list[bytes]:
+    async def _pieces(self, text: bytes) -> list[bytes]:
         """The statements of one command: several only for a client that asked for MULTI_STATEMENTS."""
         if b";" not in text:
             return [text]
+        facts = self.gate.cluster.facts_for(self.session.target.keyspace)
         try:
-            spans = self.lexer.statements(text)
+            try:
+                spans = await self._spans(text)
+            except VersionedComment:
+                text = expand(text, self.mode, facts.flavour, facts.number)
+                spans = await self._spans(text)
         except LexError as error:
-            raise self._syntax(text, error.offset) from None
+            raise syntax_error(text, error.offset, error.reason) from None
         if len(spans) > 1 and not self.session.login.capabilities & Capability.MULTI_STATEMENTS:
-            raise self._syntax(text, spans[1][0])
+            raise syntax_error(text, spans[1][0])
         return [text[start:end] for start, end in spans] or [b""]
+
+    async def _spans(self, text: bytes) -> list[tuple[int, int]]:
+        """Where the statements are. The semicolon that ends a single statement needs no look at the rest of it."""
+        if text.find(b";") >= len(text.rstrip(b"; \t\r\n")):
+            return [(0, text.find(b";"))]
+        steps = self.lexer.statements(text)
+        spans: list[tuple[int, int]] = []
+        for number, span in enumerate(steps):
+            if span is not None:
+                spans.append(span)
+            elif number % 16 == 0:
+                await asyncio.sleep(0)
+        return spans
 
     async def statement(self, text: bytes, out: Output) -> bool:
         """Answer one statement; False if its answer was an error the server gave."""
-        text, shape, slots = self._read(text)
+        text, shape, slots = await self._read(text)
         first = _FIRST_WORD.match(shape)
         word = first[1].lower() if first else b""
         if not word and not shape.strip():
@@ -287,25 +311,31 @@ class Conversation:
             cached = await self._plan(text, shape, slots)
         return await self._execute(cached, self._call(text, slots, out, cached))
 
-    def _read(self, text: bytes) -> tuple[bytes, bytes, Slots]:
+    async def _read(self, text: bytes) -> tuple[bytes, bytes, Slots]:
         """(text to send, shape, literals): versioned comments are expanded as the servers at hand would."""
         try:
-            shape, slots = self._split(text)
-            if any(opener in shape for opener in _VERSIONED):
+            try:
+                shape, slots = await self._shape(text)
+            except VersionedComment:
                 facts = self.gate.cluster.facts_for(self.session.target.keyspace)
                 text = expand(text, self.mode, facts.flavour, facts.number)
-                shape, slots = self._split(text)
+                shape, slots = await self._shape(text)
         except LexError as error:
-            raise self._syntax(text, error.offset) from None
+            raise syntax_error(text, error.offset, error.reason) from None
         return text, shape, slots
 
-    def _syntax(self, text: bytes, offset: int) -> VgateError:
-        near = text[offset : offset + 80].decode("utf-8", "replace")
-        line = text.count(b"\n", 0, offset) + 1
-        return SYNTAX(
-            detail="check the manual that corresponds to your server version for the right syntax to use"
-            f" near '{near}' at line {line}"
-        )
+    async def _shape(self, text: bytes) -> tuple[bytes, Slots]:
+        """The statement split; a long one in slices, so that other clients are served in between."""
+        if len(text) < LONG:
+            return self._split(text)
+        steps = self.lexer.split_slowly(text)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                result: tuple[bytes, Slots] = done.value
+                return result
+            await asyncio.sleep(0)
 
     def _call(self, text: bytes, slots: Slots, out: Output, cached: Cached | None) -> Call:
         call = Call(text, slots, self.mode, self.session, self.scope, out)
@@ -319,16 +349,16 @@ class Conversation:
         if target.keyspace is not None and target.shard is not None:
             planned = Planned(Pass(target.keyspace, Access.WRITE))
         else:
-            planned = await self._planned(text, target.keyspace)
+            planned = await self._planned(text, shape, target.keyspace)
         cached = self._cached_plan(planned, shape)
         if not isinstance(planned.plan, Refuse):
             self.partition.add(shape, slots, cached, planned.depends)
         return cached
 
-    async def _planned(self, text: bytes, keyspace: str | None) -> Planned:
+    async def _planned(self, text: bytes, shape: bytes, keyspace: str | None) -> Planned:
         catalog = Catalog(self.gate)
         for _ in range(ATTEMPTS):
-            planned = plan(text, self.mode, keyspace, catalog)
+            planned = plan(text, shape, self.mode, keyspace, catalog)
             if not isinstance(planned, NeedTables):
                 return planned
             for name in planned.tables:
@@ -336,10 +366,10 @@ class Conversation:
                     raise NO_SUCH_TABLE(name=str(name))
         raise NO_SUCH_TABLE(name=keyspace or "")
 
-    async def plan_for_explain(self, text: bytes) -> Planned:
-        """The plan of a statement, for VEXPLAIN."""
-        text, _, _ = self._read(text)
-        return await self._planned(text, self.session.target.keyspace)
+    async def plan_for_explain(self, text: bytes) -> tuple[Planned, Slots]:
+        """The plan of a statement and its literals, for VEXPLAIN."""
+        text, shape, slots = await self._read(text)
+        return await self._planned(text, shape, self.session.target.keyspace), slots
 
     def _cached_plan(self, planned: Planned, shape: bytes) -> Cached:
         node = planned.plan
@@ -425,6 +455,7 @@ class Conversation:
         await self.scope.close()
         self.prepared.clear()
         self.session.reset()
+        self.session.settings = self.gate.settings_of_login(self.session.login)
         self.refresh()
 
     async def close(self) -> None:

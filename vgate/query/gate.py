@@ -14,6 +14,8 @@ from vgate.backend.cluster import Cluster
 from vgate.errors import UNKNOWN_KEYSPACE, UNKNOWN_SHARD, UNSUPPORTED, SqlError, VgateError
 from vgate.query.cache import PlanCache
 from vgate.sequences.vitess import VitessSequences
+from vgate.session.login import Login
+from vgate.session.settings import Settings, settings_of
 from vgate.session.target import Target, parse_target
 
 
@@ -35,6 +37,7 @@ class Gate:
     sequences: VitessSequences
     plans: PlanCache
     max_allowed_packet: int = 64 << 20
+    max_insert_rows: int = 1_000_000
     clients: dict[int, Killable] = field(default_factory=dict)
     _goodbyes: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -65,6 +68,20 @@ class Gate:
             raise UNSUPPORTED(construct=f"tablet type {target.tablet_type}: there are no such servers, use @primary")
         return target
 
+    def settings_of_login(self, login: Login) -> Settings:
+        """The settings that the handshake's collation stands for, as after SET NAMES ... COLLATE.
+
+        An id that the servers do not have means their default, as it does to them.
+        """
+        facts = self.cluster.facts_for(login.database.partition(":")[0] or None)
+        charset, collation = facts.collations.get(login.collation, (facts.charset, facts.collation))
+        if charset in UNREADABLE:
+            charset, collation = facts.charset, facts.collation
+        return settings_of({
+            "character_set_client": f"'{charset}'", "character_set_results": f"'{charset}'",
+            "collation_connection": f"'{collation}'",
+        })  # fmt: skip
+
     def check_database(self, database: str) -> SqlError | None:
         """Why a client may not select ``database`` at login; None when it may."""
         if not database or database.lower() in SYSTEM_DATABASES:
@@ -75,5 +92,8 @@ class Gate:
             return error
         return None
 
+
+UNREADABLE = frozenset({"swe7", "ucs2", "utf16", "utf16le", "utf32"})
+"""Character sets in which statements cannot be read as ASCII; servers take none of them but swe7."""
 
 SYSTEM_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})

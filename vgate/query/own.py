@@ -318,8 +318,8 @@ class OwnStatements:
         return True
 
     async def _explain(self, text: bytes, out: Output) -> None:
-        planned = await self.conversation.plan_for_explain(text)
-        lines = explain(planned).splitlines()
+        planned, slots = await self.conversation.plan_for_explain(text)
+        lines = explain(planned, slots).splitlines()
         out.rows([text_column("VEXPLAIN")], [[line.encode()] for line in lines])
 
     # -- KILL -----------------------------------------------------------------------------------------------------

@@ -53,6 +53,10 @@ async def apply(assignments: list[Assignment], session: Session, connection: Bac
 
     Raises ServerError with the server's own refusal; nothing is kept then.
     """
+    for assignment in assignments:
+        name = assignment.charset if isinstance(assignment, Names) else getattr(assignment, "value", "")
+        if name.strip("'\"").lower() == "swe7":
+            raise UNSUPPORTED(construct="character set swe7, in which quotes and backslashes are letters")
     statements: list[str] = []
     read_back: list[str] = []
     for assignment in assignments:
@@ -111,7 +115,7 @@ async def _transaction_variables(connection: BackendConnection) -> list[str]:
         " ('transaction_isolation', 'transaction_read_only', 'tx_isolation', 'tx_read_only')"
     )
     found = {(row[0] or b"").decode() for row in rows}
-    new = [name for name in ("transaction_isolation", "transaction_read_only") if name in found]
+    new: list[str] = [name for name in ("transaction_isolation", "transaction_read_only") if name in found]
     return new or sorted(found)
 
 

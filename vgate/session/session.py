@@ -13,11 +13,17 @@ Invariants
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from vgate.session.login import Login
 from vgate.session.settings import NO_SETTINGS, Settings
 from vgate.session.target import Target
-from vgate.wire.constants import Status
+
+
+# The protocol's status flags, as far as a session has a say in them.
+IN_TRANS: Final = 0x0001
+AUTOCOMMIT: Final = 0x0002
+IN_TRANS_READONLY: Final = 0x2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +58,11 @@ class Session:
     @property
     def status(self) -> int:
         """The status flags of the session."""
-        flags = Status.AUTOCOMMIT if self.autocommit else 0
+        flags = AUTOCOMMIT if self.autocommit else 0
         if self.in_transaction:
-            flags |= Status.IN_TRANS
+            flags |= IN_TRANS
             if self.read_only:
-                flags |= Status.IN_TRANS_READONLY
+                flags |= IN_TRANS_READONLY
         return flags
 
     def begin(self, modifiers: tuple[str, ...] = ()) -> None:

@@ -11,8 +11,17 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 
+# A connection is opened with utf8mb4 and its general collation: these are what "default" means for the three
+# variables of SET NAMES, where the server's own DEFAULT would be something else.
+BASELINE: Final[Mapping[str, str]] = {
+    "character_set_client": "utf8mb4",
+    "character_set_results": "utf8mb4",
+    "collation_connection": "utf8mb4_general_ci",
+}
+
+
 class Settings:
-    """Changed session variables: lower-case name to SQL value text. Make with ``settings_of``."""
+    """Changed session variables: lower-case name to SQL value text. Make with ``settings_of``, which leaves out what is as in BASELINE."""
 
     __slots__ = ("_hash", "items", "values")
 
@@ -42,7 +51,8 @@ _INTERNED_LIMIT: Final = 10_000
 
 def settings_of(values: Mapping[str, str] | Iterable[tuple[str, str]]) -> Settings:
     """The one Settings object of these values."""
-    items = tuple(sorted(dict(values).items()))
+    given = dict(values)
+    items = tuple(sorted(one for one in given.items() if one[1].strip("'") != BASELINE.get(one[0])))
     found = _interned.get(items)
     if found is None:
         if len(_interned) >= _INTERNED_LIMIT:  # a client that invents values without end must not fill memory
@@ -54,15 +64,6 @@ def settings_of(values: Mapping[str, str] | Iterable[tuple[str, str]]) -> Settin
 
 NO_SETTINGS: Final = Settings(())
 _interned[()] = NO_SETTINGS
-
-# A connection is opened with utf8mb4 and its general collation: these are what "default" means for the three
-# variables of SET NAMES, where the server's own DEFAULT would be something else.
-BASELINE: Final[Mapping[str, str]] = {
-    "character_set_client": "utf8mb4",
-    "character_set_results": "utf8mb4",
-    "collation_connection": "utf8mb4_general_ci",
-}
-
 
 def difference(carried: Settings, wanted: Settings) -> str:
     """The SET statement that takes a connection from ``carried`` to ``wanted``; empty where none is needed.

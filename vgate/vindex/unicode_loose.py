@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -108,15 +108,15 @@ class LooseKeys:
         node = self._contractions.get(text[start])
         if node is None:
             return self._block(text[start]), start + 1
-        return self._contraction(node, text, start + 1)
+        return self._contraction(node, text, start)
 
-    def _contraction(self, root: _Node, text: str, position: int) -> tuple[Block, int]:
-        """The longest contraction that starts with ``root``'s character and goes on in ``text`` at ``position``.
+    def _contraction(self, root: _Node, text: str, start: int) -> tuple[Block, int]:
+        """The longest contraction of ``root``'s character, at ``start`` in ``text``; at least that character itself.
 
         Its characters must follow each other, or stand behind marks of rising class that end before theirs.
         """
-        assert root.block is not None
-        best, end, best_skipped = root.block, position, ""
+        position = start + 1
+        best, end, best_skipped = self._block(text[start]), position, ""
         node = root
         while position < len(text) and (follower := node.next.get(text[position])) is not None:
             node, position = follower, position + 1
@@ -191,7 +191,9 @@ class LooseKeys:
         """Matches where a text's key may be other than its characters' weights in a row."""
         followers = {char for node in self._contractions.values() for char in node.next}.union(self._marks)
         movable = [
-            char for char, block in self._blocks.items() if any(weight and (ccc or block[0].ccc) for weight, ccc in block)
+            char
+            for char, block in self._blocks.items()
+            if any(weight and (ccc or block[0].ccc) for weight, ccc in block)
         ]
         return re.compile(f"[{_class(self._contractions)}](?=[{_class(followers)}])|[{_class(movable)}]")
 
@@ -255,7 +257,7 @@ def _range(line: str) -> tuple[int, int]:
 
 
 def _read_contractions(lines: Iterable[str]) -> dict[str, _Node]:
-    """Tries of what may follow, by first character. The empty contraction gives a first character's own block."""
+    """Tries of what may follow, by first character."""
     roots: dict[str, _Node] = {}
     for line in lines:
         path, _, elements = line.partition("|")

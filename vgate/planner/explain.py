@@ -1,0 +1,113 @@
+"""Plans as text, for EXPLAIN, VEXPLAIN and the golden files: one fact a line.
+
+It does not know how plans are made or run.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from vgate.planner.plan import (
+    AnyShard,
+    Both,
+    Const,
+    Either,
+    EveryShard,
+    Everything,
+    Insert,
+    NextValue,
+    Nothing,
+    OnDuplicate,
+    Pass,
+    Plan,
+    Planned,
+    Points,
+    Refuse,
+    Route,
+    Slot,
+    Source,
+    Where,
+)
+from vgate.sql.lexer import Slots
+
+
+def explain(planned: Planned, slots: Slots | None = None) -> str:
+    """The plan; with ``slots``, literals are shown in place of their numbers."""
+    return "\n".join(_lines(planned.plan, slots))
+
+
+def _lines(plan: Plan, slots: Slots | None) -> list[str]:
+    match plan:
+        case Pass(keyspace=keyspace, access=access):
+            return [f"pass to {keyspace} ({access.value}): the statement as it is, to the one server of the keyspace"]
+        case AnyShard(keyspace=keyspace):
+            return [f"any shard of {keyspace}: the statement concerns no sharded table"]
+        case Route():
+            return _route(plan, slots)
+        case Insert():
+            return _insert(plan)
+        case NextValue(sequence=sequence, count=count):
+            return [f"next values of sequence {sequence}: {_source(count, slots)}"]
+        case EveryShard(keyspace=keyspace):
+            return [f"every shard of {keyspace}: the statement as it is"]
+        case Refuse(error=error):
+            return [f"refused: {error.errno} ({error.sqlstate}): {error.message}"]
+    assert_never(plan)
+
+
+def _route(plan: Route, slots: Slots | None) -> list[str]:
+    lines = [f"route in {plan.keyspace} ({plan.access.value})", f"  shards: {where_text(plan.where, slots)}"]
+    lines += [f"  and, on the same shard: {where_text(other, slots)}" for other in plan.others]
+    if plan.single_shard_only:
+        lines.append(f"  on one shard only: {plan.single_shard_only}")
+    elif not isinstance(plan.where, Points):
+        lines.append("  several shards: affected rows are added up" if plan.access.value == "write"
+                     else "  several shards: rows follow each other, shard by shard")  # fmt: skip
+    return lines
+
+
+def where_text(where: Where, slots: Slots | None) -> str:
+    """A condition in words."""
+    match where:
+        case Everything():
+            return "all"
+        case Nothing():
+            return "none: no row can match"
+        case Points(vindex=vindex, column=column, sources=sources):
+            values = ", ".join(_source(source, slots) for source in sources)
+            return f"{vindex.name}({column.name}) of {values}"
+        case Both(left=left, right=right):
+            return f"({where_text(left, slots)}) and ({where_text(right, slots)})"
+        case Either(left=left, right=right):
+            return f"({where_text(left, slots)}) or ({where_text(right, slots)})"
+    assert_never(where)
+
+
+def _source(source: Source, slots: Slots | None) -> str:
+    if isinstance(source, Const):
+        return "?" if source.value is None and slots is None else str(source.value)
+    assert isinstance(source, Slot)
+    sign = "-" if source.negative else ""
+    if slots is None:
+        return f"{sign}literal {source.index}"
+    value = slots[source.index]
+    texts = value if isinstance(value, list) else [value]
+    return ", ".join(sign + text.decode("utf-8", "replace") for text in texts)
+
+
+def _insert(plan: Insert) -> list[str]:
+    verb = "replace" if plan.on_duplicate is OnDuplicate.REPLACE else "insert"
+    lines = [f"{verb} into {plan.table.name}: " + ("rows split by shard" if plan.sharding else "one server")]
+    if plan.implicit_columns:
+        lines.append(f"  columns of the server: {', '.join(plan.columns)}")
+    if plan.sharding is not None:
+        key = plan.sharding
+        place = "missing" if key.position is None else f"value {key.position + 1}"
+        lines.append(f"  shard: {key.vindex.name}({key.column.name}), {place}")
+    if plan.generated is not None:
+        made = plan.generated
+        place = "always" if made.position is None else "where it is NULL, DEFAULT or 0"
+        lines.append(f"  {made.column}: from sequence {made.sequence}, {place}")
+    if plan.on_duplicate in (OnDuplicate.IGNORE, OnDuplicate.UPDATE):
+        lines.append(f"  duplicates: {plan.on_duplicate.value}")
+    return lines

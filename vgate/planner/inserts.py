@@ -1,0 +1,200 @@
+"""INSERT and REPLACE: which column places a row and which one a sequence fills, and what is refused.
+
+The statement is read from its tokens; its rows are neither parsed nor kept, so the plan of ten thousand rows is that of
+one. It does not know values: rows find their shards when they are run (``engine.insert``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vgate.errors import CANNOT_MAP, UNSUPPORTED, VgateError
+from vgate.planner.catalog import Catalog, NeedTables
+from vgate.planner.columns import ColumnKind, ColumnType, TableInfo
+from vgate.planner.plan import Access, Insert, InsertId, InsertKey, OnDuplicate, Pass, Planned, Refuse
+from vgate.planner.references import resolve_name
+from vgate.sql.lexer import LexMode, TokenKind, lexer_for
+from vgate.sql.rows import InsertHead, read_assignments, read_head
+from vgate.vindex.base import Value
+from vgate.vschema.model import Table
+
+
+def plan_insert(
+    text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalog: Catalog
+) -> Planned | NeedTables:
+    """The plan of an INSERT or REPLACE. Raises LexError for text that is none, VgateError for unknown tables.
+
+    Of the rows only those in ``shape`` are looked at: each kind of row once.
+    """
+    head = read_head(text, mode)
+    vschema = catalog.vschema
+    database, name = (head.name[0], head.name[1]) if len(head.name) == 2 else (None, head.name[0])
+    full = resolve_name(database, name, keyspace, vschema)
+    sharded = vschema.keyspace(full.keyspace).sharded
+    table = vschema.keyspace(full.keyspace).tables.get(full.table)
+    if table is None or (not sharded and table.auto_increment is None):
+        return Planned(Pass(full.keyspace, Access.WRITE, (full,)))
+    info = catalog.table(full)
+    if info is None:
+        return NeedTables((full,))
+    try:
+        return Planned(_insert(text, shape, mode, head, table, info, sharded=sharded))
+    except VgateError as error:
+        return Planned(Refuse(error))
+
+
+def _insert(
+    text: bytes, shape: bytes, mode: LexMode, head: InsertHead, table: Table, info: TableInfo, *, sharded: bool
+) -> Insert:
+    where = "on a sharded keyspace" if sharded else "into a table whose ids come from a sequence"
+    if head.source not in ("values", "set"):
+        raise UNSUPPORTED(construct=f"{head.verb.upper()} ... {_source_name(head.source)} {where}")
+    if head.partitions:
+        raise UNSUPPORTED(construct=f"{head.verb.upper()} ... PARTITION {where}")
+    if "delayed" in head.modifiers:
+        raise UNSUPPORTED(construct=f"INSERT DELAYED {where}")
+    implicit = head.columns is None and head.source == "values"
+    columns = _columns(text, mode, head, info)
+    words, tail = _words(shape, mode, head)
+    if b"select" in words or b"select" in tail:
+        raise UNSUPPORTED(construct=f"a subquery in INSERT {where}")
+    if b"row" in words[:1]:
+        raise UNSUPPORTED(construct=f"INSERT ... VALUES ROW() {where}")
+    if b"returning" in tail:
+        raise UNSUPPORTED(construct=f"INSERT ... RETURNING {where}")
+    on_duplicate = _on_duplicate(head, tail)
+    key = _sharding(table, columns, info) if sharded else None
+    generated = _generated(table, columns)
+    if key is not None:
+        _check_unique_keys(on_duplicate, key, info, table, generated)
+        _check_tail(tail, key)
+        _check_counters(table, columns, info)
+    return Insert(table, columns, implicit, key, generated, on_duplicate)
+
+
+def _source_name(source: str) -> str:
+    return {"(": "SELECT", "with": "SELECT"}.get(source, source.upper())
+
+
+def _columns(text: bytes, mode: LexMode, head: InsertHead, info: TableInfo) -> tuple[str, ...]:
+    """The columns that the rows give, in lower case; those of the server where the statement lists none."""
+    if head.source == "set":
+        return read_assignments(text, mode, head).columns
+    if head.columns is not None:
+        return head.columns
+    return tuple(column.name for column in info.columns if not column.invisible)
+
+
+def _words(shape: bytes, mode: LexMode, head: InsertHead) -> tuple[list[bytes], list[bytes]]:
+    """The names and punctuation of the rows, and of what follows them."""
+    tokens = lexer_for(mode).tokens(shape)
+    words = [shape[token.start : token.end].lower() for token in tokens]
+    names = [token.kind is not TokenKind.QUOTED_NAME for token in tokens]
+    words = [word if plain else b"`" + word for word, plain in zip(words, names, strict=True)]
+    if head.source == "set":
+        start = words.index(b"set")
+        tail = next((i for i in range(start, len(words)) if words[i : i + 2] == [b"on", b"duplicate"]), len(words))
+        return words[start + 1 : tail], words[tail:]
+    start = next(i for i, word in enumerate(words) if word in (b"values", b"value") and i >= _head_words(head))
+    depth = 0
+    for index in range(start + 1, len(words)):
+        depth += (words[index] == b"(") - (words[index] == b")")
+        if depth == 0 and words[index] in (b"on", b"as", b"returning", b";"):
+            return words[start + 1 : index], words[index:]
+    return words[start + 1 :], []
+
+
+def _head_words(head: InsertHead) -> int:
+    """How many tokens at least stand before VALUES: a table may be called ``value``."""
+    names = 2 * len(head.name) - 1
+    listed = 2 + max(0, 2 * len(head.columns) - 1) if head.columns is not None else 0
+    return 1 + names + listed
+
+
+def _on_duplicate(head: InsertHead, tail: Sequence[bytes]) -> OnDuplicate:
+    if head.verb == "replace":
+        return OnDuplicate.REPLACE
+    if b"duplicate" in tail:
+        return OnDuplicate.UPDATE
+    return OnDuplicate.IGNORE if "ignore" in head.modifiers else OnDuplicate.ERROR
+
+
+def _sharding(table: Table, columns: tuple[str, ...], info: TableInfo) -> InsertKey:
+    primary = table.primary_vindex
+    if primary is None:
+        raise UNSUPPORTED(construct=f"table {table.name}, which has no vindex")
+    name = primary.columns[0]
+    column = info.column(name)
+    if column is None:
+        raise UNSUPPORTED(construct=f"table {table.name}: its sharding column {name} does not exist on the servers")
+    if column.generated:
+        raise UNSUPPORTED(construct=f"table {table.name}: its sharding column {name} is generated")
+    position = _position(columns, name)
+    from_sequence = table.auto_increment is not None and table.auto_increment.column == name
+    if position is None and not from_sequence and column.computed_default:
+        raise CANNOT_MAP(values=f"[DEFAULT({name})]")
+    return InsertKey(position, column, primary.vindex, _default(column))
+
+
+def _default(column: ColumnType) -> Value:
+    """What DEFAULT stores, as the vindex sees it; an expression's value is not known."""
+    if column.default is None or column.computed_default:
+        return None
+    text = column.default
+    if column.kind is ColumnKind.INTEGER:
+        try:
+            return int(text)
+        except ValueError:
+            return None
+    return text.encode("utf-8")
+
+
+def _position(columns: tuple[str, ...], name: str) -> int | None:
+    return columns.index(name) if name in columns else None
+
+
+def _generated(table: Table, columns: tuple[str, ...]) -> InsertId | None:
+    bound = table.auto_increment
+    return None if bound is None else InsertId(_position(columns, bound.column), bound.column, bound.sequence)
+
+
+def _check_unique_keys(
+    on_duplicate: OnDuplicate, key: InsertKey, info: TableInfo, table: Table, generated: InsertId | None
+) -> None:
+    """IGNORE, ON DUPLICATE KEY UPDATE and REPLACE look for rows with equal keys, and each shard finds only its own."""
+    if on_duplicate is OnDuplicate.ERROR:
+        return
+    apart = [one for one in info.unique_keys if key.column.name not in one.columns]
+    if apart:
+        verb = {OnDuplicate.IGNORE: "INSERT IGNORE", OnDuplicate.UPDATE: "INSERT ... ON DUPLICATE KEY UPDATE",
+                OnDuplicate.REPLACE: "REPLACE"}[on_duplicate]  # fmt: skip
+        columns = ", ".join(column or "an expression" for column in apart[0].columns)
+        raise UNSUPPORTED(
+            construct=f"{verb} into {table.name}: its key {apart[0].name} ({columns}) does not contain the sharding"
+            f" column {key.column.name}, so a row with an equal key may be on another shard and would not be found"
+        )
+
+
+def _check_tail(tail: Sequence[bytes], key: InsertKey) -> None:
+    """ON DUPLICATE KEY UPDATE must leave the sharding column alone."""
+    for index, word in enumerate(tail[:-1]):
+        name = word.strip(b"`\"").decode("utf-8", "replace")
+        if name != key.column.name or tail[index + 1] != b"=" or tail[index - 1] not in (b"update", b",", b"."):
+            continue
+        same = tail[index + 2 : index + 4] == [b"values", b"("] and tail[index + 4 : index + 6] == [word, b")"]
+        if not (same and key.column.kind is ColumnKind.INTEGER):  # id = VALUES(id): the row was found by that very id
+            raise UNSUPPORTED(construct=f"changing the sharding column {name} in ON DUPLICATE KEY UPDATE")
+
+
+def _check_counters(table: Table, columns: tuple[str, ...], info: TableInfo) -> None:
+    """A column that counts on each shard by itself would give the same id twice."""
+    bound = table.auto_increment.column if table.auto_increment is not None else None
+    for column in info.columns:
+        if column.auto_increment and column.name != bound and column.name not in columns:
+            raise UNSUPPORTED(
+                construct=f"INSERT into {table.name} without {column.name}, which is AUTO_INCREMENT: each shard would"
+                f" count by itself and give ids that other shards give too; give a value, or bind the column to a"
+                f" sequence (auto_increment: {{column: {column.name}, sequence: ...}} in the VSchema)"
+            )
+
+

@@ -1,0 +1,40 @@
+"""Where sequences' rows are kept: the one shard of each sequence's keyspace, by connections of vgate's own.
+
+It does not know what is reserved, and never uses a client's transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vgate.backend.cluster import Cluster
+from vgate.backend.connection import BackendConnection, Rows
+from vgate.sequences.row import Outcome, Reply, Reservation, reserve_on
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """A pooled connection as ``sequences.row`` wants it."""
+
+    backend: BackendConnection
+
+    async def execute(self, sql: bytes) -> Reply:
+        answer = await self.backend.query(sql)
+        if isinstance(answer, Rows):
+            return Reply(rows=answer.values())
+        return Reply(affected=answer.affected)
+
+    def close(self) -> None:
+        self.backend.close()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStore:
+    """The ``SequenceStore`` of a running vgate."""
+
+    cluster: Cluster
+
+    async def reserve(self, reservation: Reservation) -> Outcome:
+        """Reserve a block. Raises SqlError where no connection can be had: nothing was begun then."""
+        async with self.cluster.connection(reservation.name.keyspace, 0) as backend:
+            return await reserve_on(_Connection(backend), reservation)

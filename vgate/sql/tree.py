@@ -1,0 +1,118 @@
+"""From text to sqlglot's tree, with every literal known by its slot.
+
+sqlglot is given its own copy of the statement: literals are replaced by codes that name their slot, so that a tree's
+literal leads back to the client's text whatever order the tree is walked in, and a long literal costs nothing; names
+are in backquotes under every sql_mode; comments and hints are gone. The tree is for looking at: SQL that servers run is the
+client's own text.
+
+What sqlglot would read otherwise than a server is not trusted (``Tree.trusted``): ``||`` under PIPES_AS_CONCAT, and
+assignments inside expressions. This module does not know tables or plans.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from vgate.sql.lexer import Lexer, LexMode, Slots, Token, TokenKind, lexer_for
+from vgate.sql.names import backquoted, name_of
+
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that it takes for commands
+
+_NUMBER: Final = "77309411328"  # no ordinary number: what stands behind it is the slot
+_STRING: Final = "~slot:"
+_CODE: Final = re.compile(rf"(?:{_NUMBER}|{_STRING})([0-9]{{6}})")
+_OPTIONS: Final = {b"update": (b"low_priority", b"ignore"), b"delete": (b"low_priority", b"quick", b"ignore")}
+
+
+class Unparsed(Exception):
+    """sqlglot does not read the statement. ``near``: where in the client's text it stopped, as far as that is known."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A statement's tree. ``words``: its tokens in lower case, without literals."""
+
+    root: exp.Expression
+    slots: Slots
+    words: tuple[bytes, ...]
+    trusted: bool
+
+
+def parse(text: bytes, mode: LexMode) -> Tree:
+    """The tree of one statement. Raises LexError, Unparsed."""
+    lexer = lexer_for(mode)
+    _, slots, places = lexer.locate(text)
+    copy, words = _copy(text, lexer, places)
+    try:
+        roots = sqlglot.parse(copy, read="mysql")
+    except (SqlglotError, RecursionError) as error:
+        raise Unparsed(str(error).split("\n")[0][:200]) from None
+    if len(roots) != 1 or roots[0] is None or isinstance(roots[0], exp.Command):
+        raise Unparsed("a kind of statement that is not known")
+    assert isinstance(roots[0], exp.Expression)
+    trusted = b":=" not in words and not (mode.pipes_as_concat and b"||" in words)
+    return Tree(roots[0], slots, words, trusted)
+
+
+def slot_of(literal: exp.Expression) -> int | None:
+    """The slot of a tree's literal; None for one that stayed in the shape."""
+    found = _CODE.fullmatch(literal.name) if isinstance(literal, exp.Literal) else None
+    return None if found is None else int(found[1])
+
+
+def _copy(text: bytes, lexer: Lexer, places: list[tuple[int, int]]) -> tuple[str, tuple[bytes, ...]]:
+    """sqlglot's copy of the statement, and the words of it."""
+    slot_at = {start: (index, end) for index, (start, end) in enumerate(places)}
+    parts: list[str] = []
+    words: list[bytes] = []
+    behind = 0
+    covered = 0
+    for token in lexer.scan(text):
+        if token.start < covered:  # the rest of a list: its first literal stands for all
+            behind = token.end
+            continue
+        if token.kind is TokenKind.SEMICOLON:
+            break
+        if token.start > behind:
+            parts.append(" ")
+        behind = token.end
+        slot = slot_at.get(token.start)
+        if slot is not None:
+            index, covered = slot
+            parts.append(_code(index, token.kind, text[token.start : token.end]))
+            continue
+        word = text[token.start : token.end].lower()
+        if _is_option(words, word):
+            continue
+        words.append(word)
+        parts.append(_written(text, token, lexer.mode))
+    return "".join(parts), tuple(words)
+
+
+def _is_option(words: list[bytes], word: bytes) -> bool:
+    """LOW_PRIORITY and its kin, right after the verb: sqlglot would take them for a table."""
+    return len(words) == 1 and word in _OPTIONS.get(words[0], ())
+
+
+def _code(slot: int, kind: TokenKind, raw: bytes) -> str:
+    if kind is TokenKind.NUMBER:
+        return f"{_NUMBER}{slot:06d}"
+    if kind is TokenKind.STRING and raw[:1] in b"'\"":
+        return f"'{_STRING}{slot:06d}'"
+    return raw.decode("ascii", "replace")  # x'1F', b'01' as they are; N'...' loses what is not ASCII
+
+
+def _written(text: bytes, token: Token, mode: LexMode) -> str:
+    if token.kind is TokenKind.QUOTED_NAME:
+        return backquoted(name_of(text, token, mode)).decode()
+    return text[token.start : token.end].decode("utf-8", "replace")
