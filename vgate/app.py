@@ -221,7 +221,9 @@ def _overridden(config: Config, listen: Listen | None, unix_socket: Path | None)
 
 
 def local(options: LocalOptions) -> int:
-    """``vgate local``: private servers, and a vgate in front of them for this machine's users alone. Raises ConfigError."""
+    """``vgate local``: private servers, and a vgate in front of them for this machine's users alone. Raises
+    ConfigError.
+    """
     listen = options.listen or Listen()
     if not _is_loopback(listen.host):
         raise ConfigError(

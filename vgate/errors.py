@@ -114,7 +114,9 @@ KILL_DENIED = Fault("", 1095, "HY000", "You are not owner of thread {id}")
 INTERRUPTED = Fault("", 1317, "70100", "Query execution was interrupted")
 
 INVALID_UTF8 = Fault("", 1105, "HY000", "cannot normalize string containing invalid UTF-8: {value}")
-KEYSPACE_ID_UNSURE = Fault("VG03001", 1105, "HY000", "the keyspace id of this value cannot be known for certain: {detail}")
+KEYSPACE_ID_UNSURE = Fault(
+    "VG03001", 1105, "HY000", "the keyspace id of this value cannot be known for certain: {detail}"
+)
 
 # -- 05: not found ----------------------------------------------------------------------------------------------
 UNKNOWN_KEYSPACE = Fault("VT05003", 1049, "42000", "unknown database '{name}' in vschema")

@@ -1,8 +1,8 @@
 """From a statement's text to its plan: decides what kind of statement it is and asks the module that knows the kind.
 
-``reads`` plans SELECT, UPDATE and DELETE, ``inserts`` INSERT and REPLACE, ``statements`` reads DDL. An unsharded keyspace takes
-any statement as it is, so sqlglot is asked only where a sharded table may be concerned.
-Pure: no I/O, and plans name no shards. It does not know statements that the session answers itself (``sql.statements``).
+``reads`` plans SELECT, UPDATE and DELETE, ``inserts`` INSERT and REPLACE, ``statements`` reads DDL. An unsharded
+keyspace takes any statement as it is, so sqlglot is asked only where a sharded table may be concerned. Pure: no I/O,
+and plans name no shards. It does not know statements that the session answers itself (``sql.statements``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from vgate.errors import NO_DATABASE, SYNTAX, UNKNOWN_KEYSPACE, UNSUPPORTED, NOT_A_SEQUENCE_TABLE, VgateError
+from vgate.errors import NO_DATABASE, NOT_A_SEQUENCE_TABLE, SYNTAX, UNKNOWN_KEYSPACE, UNSUPPORTED, VgateError
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.inserts import plan_insert
 from vgate.planner.plan import Access, AnyShard, Const, EveryShard, NextValue, Pass, Plan, Planned, Refuse, Slot
@@ -86,7 +86,8 @@ def _query(text: bytes, mode: LexMode, keyspace: str | None, catalog: Catalog) -
     try:
         tree = parse(text, mode)
     except Unparsed as error:
-        raise UNSUPPORTED(construct=f"this statement on a sharded keyspace, as vgate cannot read it ({error})") from None
+        reason = f"this statement on a sharded keyspace, as vgate cannot read it ({error})"
+        raise UNSUPPORTED(construct=reason) from None
     found = references(tree.root, keyspace, vschema)
     keyspaces = found.keyspaces
     if not keyspaces:

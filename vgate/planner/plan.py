@@ -150,10 +150,11 @@ class OnDuplicate(Enum):
 class Insert:
     """INSERT or REPLACE ... VALUES into a sharded table, or into an unsharded one whose ids a sequence fills.
 
-    ``columns``: the column list in order, as the text has it or (``implicit_columns``) as the server gave it; implicit lists
-    are written into the text sent. ``sharding``: (position in ``columns``, type, vindex) of the primary
-    vindex column, None for an unsharded table; a position of None means the column is absent: then it is ``generated``, or every row maps
-    as NULL. ``generated``: likewise for the auto_increment column, with its sequence.
+    ``columns``: the column list in order, as the text has it or (``implicit_columns``) as the server gave it;
+    implicit lists are written into the text sent. ``sharding``: (position in ``columns``, type, vindex) of the
+    primary vindex column, None for an unsharded table; a position of None means the column is absent: then it is
+    ``generated``, or every row maps as NULL. ``generated``: likewise for the auto_increment column, with its
+    sequence.
     """
 
     table: Table

@@ -104,7 +104,8 @@ def _refused_outright(tree: Tree, ready: list[Sharded]) -> str:
 
 
 def _needs_merge(root: exp.Expression) -> str:
-    """The construct for which answers of several shards would have to be merged; empty if rows can follow each other."""
+    """The construct for which answers of several shards would have to be merged; empty if rows can follow each other.
+    """
     query = root
     while isinstance(query, exp.Subquery):
         if query.args.get("limit") or query.args.get("order"):
@@ -206,7 +207,8 @@ def _together(members: list[Sharded], ties: list[exp.Expression], block: exp.Exp
 
 
 def _encloses(outer: exp.Expression, inner: exp.Expression) -> bool:
-    """True if columns of ``outer`` can be seen in ``inner``: it is a subquery in an expression, not in a FROM or WITH."""
+    """True if columns of ``outer`` can be seen in ``inner``: it is a subquery in an expression, not in a FROM or WITH.
+    """
     node = inner.parent
     while node is not None and node is not outer:
         if isinstance(node, exp.From | exp.Join | exp.CTE):

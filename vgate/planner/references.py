@@ -1,7 +1,7 @@
 """The tables a statement refers to: which of the VSchema's they are, and in which query block each stands.
 
-A *reference* is one mention of a table in a FROM, an UPDATE or a DELETE; a *block* is the SELECT, UPDATE or DELETE around
-it. Names of common table expressions are no references. It does not know conditions.
+A *reference* is one mention of a table in a FROM, an UPDATE or a DELETE; a *block* is the SELECT, UPDATE or DELETE
+around it. Names of common table expressions are no references. It does not know conditions.
 """
 
 from __future__ import annotations

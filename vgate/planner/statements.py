@@ -155,7 +155,8 @@ def _table(verb: str, words: Words, *, replaced: bool) -> Ddl:
 
 
 def _selects(words: Words) -> bool:
-    """True if a SELECT follows the definition (a word of a generated column or a comment would be inside parentheses)."""
+    """True if a SELECT follows the definition (a word of a generated column or a comment would be inside parentheses).
+    """
     depth = 0
     for ahead in range(10_000):
         word = words.word(ahead)
@@ -187,8 +188,7 @@ def _of(names: tuple[QualifiedName, ...]) -> Ddl:
 
 def _other(verb: str, words: Words) -> Ddl:
     """Views, triggers, procedures, users, databases: they do not belong to a table that is sharded."""
-    words.skip("definer", "algorithm", "sql", "security", "=", "undefined", "merge", "temptable", "invoker", "aggregate")
-    what = next(
+        what = next(
         (word for word in (words.word(ahead) for ahead in range(8)) if word in _OBJECTS), words.word() or "something"
     )
     return Ddl((), f"{verb.upper()} {what.upper()}")

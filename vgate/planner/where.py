@@ -77,7 +77,8 @@ def joins_of(block: exp.Expression) -> list[exp.Join]:
 
 
 def filters(block: exp.Expression) -> list[exp.Expression]:
-    """Conditions that every row of the block's result meets: WHERE, and ON of joins where no outer join loosens them."""
+    """Conditions that every row of the block's result meets: WHERE, and ON of joins where no outer join loosens them.
+    """
     where = block.args.get("where")
     found = list(conjuncts(where.this)) if isinstance(where, exp.Where) else []
     joins = joins_of(block)

@@ -7,7 +7,8 @@ framing beyond the command byte, nor how the client is connected.
 
 Invariants
 1. One statement at a time: the frontend calls ``fast`` or ``run`` only when the last one has ended.
-2. Each statement ends with exactly one ``down.ready()`` (fast) or return (run), after its answer's last byte was written.
+2. Each statement ends with exactly one ``down.ready()`` (fast) or return (run), after its answer's last byte was
+   written.
 3. ``fast`` changes nothing before it is certain to relay.
 """
 

@@ -19,7 +19,6 @@ from vgate.session.login import Login
 from vgate.session.settings import NO_SETTINGS, Settings
 from vgate.session.target import Target
 
-
 # The protocol's status flags, as far as a session has a say in them.
 IN_TRANS: Final = 0x0001
 AUTOCOMMIT: Final = 0x0002

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-
 # A connection is opened with utf8mb4 and its general collation: these are what "default" means for the three
 # variables of SET NAMES, where the server's own DEFAULT would be something else.
 BASELINE: Final[Mapping[str, str]] = {
@@ -21,7 +20,9 @@ BASELINE: Final[Mapping[str, str]] = {
 
 
 class Settings:
-    """Changed session variables: lower-case name to SQL value text. Make with ``settings_of``, which leaves out what is as in BASELINE."""
+    """Changed session variables: lower-case name to SQL value text. Make with ``settings_of``, which leaves out what is
+    as in BASELINE.
+    """
 
     __slots__ = ("_hash", "items", "values")
 

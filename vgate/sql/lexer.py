@@ -2,15 +2,15 @@
 
 It mirrors ``sql_lex.cc`` of MariaDB 10.11 and MySQL 9: quotes and doubled quotes, backslashes (or none, under
 NO_BACKSLASH_ESCAPES), ``"`` as string or name (ANSI_QUOTES), names with digits and dots, the three kinds of comment,
-variables, numbers, and the multi-byte character sets in which a second byte may look like a backslash or a quote. What it
-does not read exactly as the server would, it refuses (``LexError``): no text may be routed by one reading and executed by
-another. Versioned comments are text to a server, so they are refused here with ``VersionedComment``:
+variables, numbers, and the multi-byte character sets in which a second byte may look like a backslash or a quote.
+What it does not read exactly as the server would, it refuses (``LexError``): no text may be routed by one reading and
+executed by another. Versioned comments are text to a server, so they are refused here with ``VersionedComment``:
 ``sql.versioned`` expands them first.
 
-A *shape* is the statement with a ``?`` for each literal; the literals, as written, are its *slots*. An IN list of literals
-is one slot, a list. Rows of a VALUES list that look alike are one row in the shape, but keep their slots. Two
-statements of one shape differ in literals only. Literals that stand side by side (``'a' 'b'``, ``1 'alias'``) stay in the
-shape, and a question mark of the client's own is doubled.
+A *shape* is the statement with a ``?`` for each literal; the literals, as written, are its *slots*. An IN list of
+literals is one slot, a list. Rows of a VALUES list that look alike are one row in the shape, but keep their slots.
+Two statements of one shape differ in literals only. Literals that stand side by side (``'a' 'b'``, ``1 'alias'``)
+stay in the shape, and a question mark of the client's own is doubled.
 
 This module does not know grammar: it gives tokens their kind and nothing more.
 """
@@ -130,7 +130,8 @@ class _Patterns:
         self.name = word
         self.dotted = word + rb"(?:\." + part + b"++)*+"
         named = b"|".join((backquoted, single, double))
-        self.variable = rb"@@(?:" + part + b"++|" + backquoted + rb")?|@(?:[A-Za-z0-9._$" + high + rb"]++|" + named + b")?"
+        system = rb"@@(?:" + part + b"++|" + backquoted + rb")?"
+        self.variable = system + rb"|@(?:[A-Za-z0-9._$" + high + rb"]++|" + named + b")?"
         self.comment = _COMMENT
         self.dot_after_name = rb"(?<=" + part + rb")\.(?=" + part + b")"
 
@@ -174,7 +175,8 @@ class Lexer:
         kinds = (
             ("STRING", p.string), ("HEX", p.hex), ("BIT", p.bit), ("NAME", p.name), ("DOT", p.dot_after_name),
             ("NUMBER", p.number), ("QUOTED_NAME", p.quoted_name), ("VARIABLE", p.variable), ("SEMICOLON", b";"),
-            ("PARAMETER", rb"\?"), ("PUNCTUATION", rb":=|\|\||[" + _SINGLE + b"]|" + _SOMETIMES), ("blank", blank + b"|" + p.comment),
+            ("PARAMETER", rb"\?"), ("PUNCTUATION", rb":=|\|\||[" + _SINGLE + b"]|" + _SOMETIMES),
+            ("blank", blank + b"|" + p.comment),
         )  # fmt: skip
         part = rb"[A-Za-z0-9_$" + (rb"\x80-\xff" if mode.charset in _UTF8 else b"") + b"]++"
         self._part = re.compile(part)

@@ -230,7 +230,7 @@ _CODECS: Final = {
 }  # fmt: skip
 # Of these only ASCII is read. In swe7 not even that; ucs2, utf16, utf16le and utf32 write it otherwise.
 _ASCII_ONLY: Final = frozenset(
-    "armscii8 big5 cp1256 cp866 cp932 dec8 eucjpms gb18030 geostd8 greek hebrew hp8 keybcs2 koi8u sjis ujis".split()
+    ["armscii8", "big5", "cp1256", "cp866", "cp932", "dec8", "eucjpms", "gb18030", "geostd8", "greek", "hebrew", "hp8", "keybcs2", "koi8u", "sjis", "ujis"]
 )
 _ASCII_READS: Final = _ASCII_ONLY.union(_CODECS)
 _WIDE: Final = frozenset({"ucs2", "utf16", "utf16le", "utf32"})

@@ -1,8 +1,8 @@
 """vgate's own statements: those a session answers itself rather than a planner, recognised over tokens.
 
-USE, transactions and savepoints, SET, ``SELECT NEXT ... VALUES``, KILL, EXPLAIN of vgate's plans and the SHOW forms that
-only vgate can answer. ``recognise`` gives None for everything else. It does not know sessions, sequences or servers, and
-does not judge: what it recognises may still be refused.
+USE, transactions and savepoints, SET, ``SELECT NEXT ... VALUES``, KILL, EXPLAIN of vgate's plans and the SHOW forms
+that only vgate can answer. ``recognise`` gives None for everything else. It does not know sessions, sequences or
+servers, and does not judge: what it recognises may still be refused.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class ReleaseSavepoint:
 
 @dataclass(frozen=True, slots=True)
 class SystemVariable:
-    """One assignment to a system variable; ``scope`` is ``session``, ``global``, ``once`` (SET @@x before a transaction)..."""
+    """One assignment to a system variable; ``scope`` is ``session``, ``global``, ``once`` (SET @@x before a
+    transaction)...
+    """
 
     scope: str
     name: str
@@ -172,7 +174,10 @@ class _Reader:
     def syntax(self) -> VgateError:
         rest = self.text[self.tokens[self.at].start :] if not self.end() else b""
         near = rest[:80].decode("utf-8", "replace")
-        return SYNTAX(detail=f"check the manual that corresponds to your server version for the right syntax to use near '{near}' at line 1")
+        return SYNTAX(
+            detail="check the manual that corresponds to your server version for the right syntax to use"
+            f" near '{near}' at line 1"
+        )
 
     def name(self) -> str:
         """A name, quoted or not."""

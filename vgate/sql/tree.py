@@ -2,8 +2,8 @@
 
 sqlglot is given its own copy of the statement: literals are replaced by codes that name their slot, so that a tree's
 literal leads back to the client's text whatever order the tree is walked in, and a long literal costs nothing; names
-are in backquotes under every sql_mode; comments and hints are gone. The tree is for looking at: SQL that servers run is the
-client's own text.
+are in backquotes under every sql_mode; comments and hints are gone. The tree is for looking at: SQL that servers run
+is the client's own text.
 
 What sqlglot would read otherwise than a server is not trusted (``Tree.trusted``): ``||`` under PIPES_AS_CONCAT, and
 assignments inside expressions. This module does not know tables or plans.
