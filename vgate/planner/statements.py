@@ -188,9 +188,8 @@ def _of(names: tuple[QualifiedName, ...]) -> Ddl:
 
 def _other(verb: str, words: Words) -> Ddl:
     """Views, triggers, procedures, users, databases: they do not belong to a table that is sharded."""
-        what = next(
-        (word for word in (words.word(ahead) for ahead in range(8)) if word in _OBJECTS), words.word() or "something"
-    )
+    ahead = (words.word(position) for position in range(12))
+    what = next((word for word in ahead if word in _OBJECTS), words.word() or "something")
     return Ddl((), f"{verb.upper()} {what.upper()}")
 
 
