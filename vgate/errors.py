@@ -61,6 +61,10 @@ NO_DATABASE = Fault(
     "VT09005", 1046, "3D000",
     "no database selected: use keyspace<:shard><@type> or keyspace<[range]><@type> (<> are optional)",
 )
+TOO_MANY_ROWS = Fault(
+    "VG03002", 1105, "HY000", "the INSERT has {rows} rows, more than limits.max_insert_rows in vgate.yaml ({limit})",
+    "Insert fewer rows in one statement, or raise the limit.",
+)
 COLUMN_COUNT = Fault("VT03006", 1136, "21S01", "column count does not match value count with the row at row {row}")
 
 WRONG_NEXT = Fault("", 1234, "42000", "Incorrect usage/placement of 'NEXT'")
@@ -121,7 +125,7 @@ KEYSPACE_ID_UNSURE = Fault(
 # -- 05: not found ----------------------------------------------------------------------------------------------
 UNKNOWN_KEYSPACE = Fault("VT05003", 1049, "42000", "unknown database '{name}' in vschema")
 UNKNOWN_TABLE = Fault(
-    "VT05004", 1109, "42S02", "table {name} not found in the vschema",
+    "VT05004", 1146, "42S02", "table {name} not found in the vschema",
     "Add the table to vschema.yaml, or qualify it with its keyspace.",
 )
 UNKNOWN_SHARD = Fault("VG05001", 1049, "42000", "keyspace '{keyspace}' has no shard '{shard}'; it has {shards}")

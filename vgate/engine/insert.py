@@ -17,12 +17,12 @@ from vgate.engine.call import Call
 from vgate.engine.route import give_ok
 from vgate.engine.single import run_single
 from vgate.engine.write import combined, write_all
-from vgate.errors import CANNOT_MAP, COLUMN_COUNT, UNSUPPORTED
+from vgate.errors import CANNOT_MAP, COLUMN_COUNT, TOO_MANY_ROWS, UNSUPPORTED
 from vgate.planner.plan import Access, Insert, InsertKey
 from vgate.planner.values import Known, Purpose, read_value
 from vgate.sequences.vitess import VitessSequences
 from vgate.sql.literals import Literal, LiteralKind, read_literal
-from vgate.sql.rows import Row, ValueRows
+from vgate.sql.rows import Row, ValueRows, read_head, values_form
 from vgate.transactions.scope import Place
 from vgate.vindex.base import Value
 
@@ -36,12 +36,16 @@ _SIGNED: Final = re.compile(rb"([+-])\s*(?=[\d.])")
 class InsertRun:
     """One INSERT under way."""
 
-    def __init__(self, call: Call, plan: Insert, sequences: VitessSequences, no_auto_value_on_zero: bool) -> None:
+    def __init__(
+        self, call: Call, plan: Insert, sequences: VitessSequences, *, no_auto_value_on_zero: bool, max_rows: int
+    ) -> None:
         self.call = call
         self.plan = plan
         self.sequences = sequences
         self.keep_zero = no_auto_value_on_zero
-        self.text = call.text
+        self.max_rows = max_rows
+        head = read_head(call.text, call.mode)
+        self.text = values_form(call.text, call.mode, head)
         self.columns: Sequence[str] = plan.columns
         self.missing_id = plan.generated is not None and plan.generated.position is None
         self.last_explicit = 0
@@ -69,6 +73,8 @@ class InsertRun:
             rows.append(row)
             if len(rows) % SLICE == 0:
                 await asyncio.sleep(0)
+        if len(rows) > self.max_rows:
+            raise TOO_MANY_ROWS(rows=len(rows), limit=self.max_rows)
         return rows
 
     def _check_counts(self, rows: list[Row]) -> None:

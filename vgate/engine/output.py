@@ -17,6 +17,7 @@ from vgate.wire.constants import MAX_PAYLOAD, Status
 from vgate.wire.packets import ColumnDefinition, Ok, err_payload, frame, read_ok, result_set
 from vgate.wire.renumber import Renumbering
 from vgate.wire.response import Response
+from vgate.wire.schemas import SchemaRename
 
 
 class AnswerCut(Exception):
@@ -89,14 +90,15 @@ class Output:
         edit_ok: Callable[[Ok], Ok] | None = None,
         *,
         columns_only: bool = False,
+        columns: SchemaRename | None = None,
     ) -> Response:
         """Send a framed command and pass its answer on as it comes; returns when it is complete.
 
-        ``edit_ok`` changes an OK packet on its way. Raises VgateError if the connection is lost before anything
-        was passed on, AnswerCut later than that.
+        ``edit_ok`` changes an OK packet on its way, ``columns`` the column definitions. Raises VgateError if the
+        connection is lost before anything was passed on, AnswerCut later than that.
         """
         plain = self.sequence == 1 and not self.more and self.session.autocommit and edit_ok is None
-        relay = Relay(self, plain=plain, edit_ok=edit_ok)
+        relay = Relay(self, plain=plain, edit_ok=edit_ok, columns=columns)
         self.down.attach(connection)
         try:
             connection.relay(packet, relay, columns_only=columns_only)
@@ -112,9 +114,12 @@ class Output:
 class Relay:
     """A sink that passes an answer on. ``plain``: byte for byte; else flags are set and packets renumbered."""
 
-    __slots__ = ("_edit_ok", "_numbering", "_out", "_passed", "_plain", "done")
+    __slots__ = ("_columns", "_edit_ok", "_numbering", "_out", "_passed", "_plain", "done")
 
-    def __init__(self, out: Output, *, plain: bool, edit_ok: Callable[[Ok], Ok] | None) -> None:
+    def __init__(
+        self, out: Output, *, plain: bool, edit_ok: Callable[[Ok], Ok] | None, columns: SchemaRename | None
+    ) -> None:
+        self._columns = columns
         self._out = out
         self._plain = plain
         self._edit_ok = edit_ok
@@ -126,7 +131,7 @@ class Relay:
         self._passed = True
         out = self._out
         if self._plain:
-            out.down.write(data)
+            out.down.write(data if self._columns is None else self._columns.feed(data))
             return
         if self._edit_ok is not None and response.ok is not None and response.done:
             edited = self._edit_ok(read_ok(response.ok))
@@ -139,6 +144,8 @@ class Relay:
             if out.more:
                 flags |= Status.MORE_RESULTS
             patched[mark : mark + 2] = flags.to_bytes(2, "little")
+        if self._columns is not None:
+            patched = bytearray(self._columns.feed(bytes(patched)))
         self._numbering.renumber(patched)
         out.sequence = self._numbering.sequence
         out.down.write(bytes(patched))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from vgate.engine.call import Call
+from vgate.engine.rename import text_for
 from vgate.engine.scatter import run_scatter
 from vgate.engine.single import run_single
 from vgate.engine.write import combined, write_all
@@ -81,7 +82,7 @@ async def run_every(call: Call, plan: EveryShard) -> None:
     async def run(place: Place) -> Ok:
         connection = await call.scope.take(place)
         try:
-            answer = await connection.query(call.text)
+            answer = await connection.query(text_for(call, place, call.text))
         finally:
             call.scope.give_back(place, connection)
         return answer if isinstance(answer, Ok) else Ok(status=answer.status, warnings=answer.warnings)

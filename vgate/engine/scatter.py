@@ -14,6 +14,7 @@ from typing import Final
 from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
 from vgate.engine.output import Output
+from vgate.engine.rename import columns_of, text_for
 from vgate.engine.single import read_warnings
 from vgate.errors import ServerError, VgateError
 from vgate.session.session import Diagnostic
@@ -22,6 +23,7 @@ from vgate.wire.constants import MAX_PAYLOAD, Command
 from vgate.wire.packets import eof_payload, frame, read_err, read_lenenc
 from vgate.wire.renumber import Renumbering
 from vgate.wire.response import Response
+from vgate.wire.schemas import SchemaRename
 
 AHEAD: Final = 1 << 20
 """Bytes taken from a shard whose turn has not come."""
@@ -130,7 +132,6 @@ class RowCutter:
 
 async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
     """Run a read on several shards and give the client all rows, those of the first shard first."""
-    packet = frame(bytes([Command.QUERY]) + text)
     connections: dict[Place, BackendConnection] = {}
     try:
         for place in places:  # in one order everywhere, so that clients that need several pools cannot deadlock
@@ -138,9 +139,10 @@ async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
             if call.insert_id_read:
                 await connections[place].query(f"SET last_insert_id = {call.session.insert_id}")
         streams = [ShardStream(connection) for connection in connections.values()]
-        for stream in streams:
+        for place, stream in zip(places, streams, strict=True):
+            packet = frame(bytes([Command.QUERY]) + text_for(call, place, text))
             stream.connection.relay(packet, stream)
-        await _concatenate(call, streams)
+        await _concatenate(call, streams, columns_of(call, places[0]))
     finally:
         for place, connection in connections.items():
             if connection.sink is not None:  # an answer nobody will read
@@ -148,7 +150,7 @@ async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
             call.scope.give_back(place, connection)
 
 
-async def _concatenate(call: Call, streams: list[ShardStream]) -> None:
+async def _concatenate(call: Call, streams: list[ShardStream], columns: SchemaRename | None) -> None:
     out = call.out
     session = call.session
     diagnostics: list[Diagnostic] = []
@@ -163,7 +165,7 @@ async def _concatenate(call: Call, streams: list[ShardStream]) -> None:
             head, rows = cutter.feed(data)
             if head and not described:
                 described = True
-                _renumbered(out, head)
+                _renumbered(out, head if columns is None else columns.feed(head))
                 out.send(eof_payload(out.status & ~0x0008))
             if rows:
                 _renumbered(out, rows)

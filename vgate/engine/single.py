@@ -11,6 +11,7 @@ from typing import Final
 
 from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
+from vgate.engine.rename import columns_of, text_for
 from vgate.errors import BACKEND_LOST, VgateError
 from vgate.planner.plan import Access
 from vgate.session.session import Diagnostic
@@ -30,7 +31,7 @@ async def run_single(
 
     A read outside a transaction whose connection breaks before anything was sent is tried once more.
     """
-    packet = frame(bytes([Command.QUERY]) + text)
+    packet = frame(bytes([Command.QUERY]) + text_for(call, place, text))
     retry = access is Access.READ and not call.scope.transactional and place not in call.scope.held
     while True:
         connection = await call.scope.take(place)
@@ -39,7 +40,7 @@ async def run_single(
                 call.scope.pin(place, connection)
             if call.insert_id_read:
                 await connection.query(f"SET last_insert_id = {call.session.insert_id}")
-            response = await call.out.relay(connection, packet, edit_ok)
+            response = await call.out.relay(connection, packet, edit_ok, columns=columns_of(call, place))
             await settle(call, place, connection, response)
             return response.error is None
         except VgateError as error:

@@ -13,6 +13,7 @@ from typing import Final
 
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
+from vgate.engine.rename import text_for
 from vgate.engine.single import ROLLED_BACK, read_warnings
 from vgate.errors import BUG, SqlError
 from vgate.session.session import Diagnostic
@@ -54,7 +55,7 @@ async def _run(
     if call.insert_id_read:
         for connection in connections.values():
             await connection.query(f"SET last_insert_id = {call.session.insert_id}")
-    running = (connections[place].query(text) for place, text in texts.items())
+    running = (connections[place].query(text_for(call, place, text)) for place, text in texts.items())
     results = await asyncio.gather(*running, return_exceptions=True)
     answers: list[Ok] = []
     for result in results:

@@ -5,10 +5,16 @@ must hold back while its client is slow.
 
 Invariants
 1. At most one command is being answered (``_busy``); what arrives meanwhile waits in ``_buffer``, which reading
-   stops filling beyond ``BACKLOG`` bytes.
+   stops filling beyond ``BACKLOG`` bytes. While none is, reading never stops for the buffer's sake: an incomplete
+   command has to be completed.
 2. A command is taken from the buffer only when it is complete, and is at most ``max_allowed_packet`` long.
-3. When the client is slow (``pause_writing``) the backend that answers it is not read from.
-4. After ``connection_lost`` nothing is written, and the conversation is closed exactly once.
+3. When the client is slow (``pause_writing``) the backend that answers it is not read from, and no further command is
+   taken: neither rows nor a million unread PINGs pile up.
+4. Once ``_ending`` is set no command is taken any more, whatever still arrives; ``_busy`` stays set with it. TLS
+   hands over what it had buffered even after ``close``.
+5. An ERR packet of this class is the whole answer to its command; if part of an answer has gone out (``_answered``),
+   the client is cut off instead, as nothing true can follow.
+6. After ``connection_lost`` nothing is written or started, and the conversation is closed exactly once.
 """
 
 from __future__ import annotations
@@ -18,12 +24,11 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from vgate.backend.connection import BackendConnection
-from vgate.engine.output import Output
+from vgate.backend.connection import BackendConnection, Sink
+from vgate.engine.output import AnswerCut, Output
 from vgate.errors import (
     BUG,
     INTERRUPTED,
-    MALFORMED,
     OUT_OF_ORDER,
     PACKET_TOO_LARGE,
     UNKNOWN_COMMAND,
@@ -42,22 +47,33 @@ WRITE_LIMIT: Final = 1 << 18
 
 
 class ClientConnection(asyncio.Protocol):
-    """See the module."""
+    """See the module. ``lost`` hears once that the client is gone."""
 
-    __slots__ = ("_buffer", "_busy", "_closed", "_drained", "_gate", "_killed", "_loop", "_reading_paused", "_slow",
-                 "_task", "_transport", "_upstream", "conversation", "login", "user", "write")
+    __slots__ = ("_abandoned", "_answered", "_buffer", "_busy", "_closed", "_continues", "_drained", "_ending", "_gate",
+                 "_killed", "_largest", "_linger", "_loop", "_lost", "_reading_paused", "_retiring", "_slow", "_task",
+                 "_transport", "_upstream", "conversation", "login", "user", "write")
 
-    def __init__(self, gate: Gate, login: Login, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, gate: Gate, login: Login, loop: asyncio.AbstractEventLoop, lost: Callable[[ClientConnection], None]
+    ) -> None:
         self.login = login
         self.user = login.user
         self._gate = gate
         self._loop = loop
+        self._lost = lost
         self._buffer = bytearray()
+        self._largest = min(gate.max_allowed_packet, MAX_PAYLOAD - 1) + 4  # of a command in one packet, framed
         self._busy = False
+        self._ending = False
         self._closed = False
+        self._abandoned = False  # the last backend of a client that is gone is being closed
         self._killed = False
+        self._answered = False  # kept for commands that run as a task only
+        self._continues = False  # the task finishes what the fast path has begun
+        self._retiring = False
         self._slow = False
         self._reading_paused = False
+        self._linger = 0
         self._drained: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._upstream: BackendConnection | None = None
@@ -66,88 +82,111 @@ class ClientConnection(asyncio.Protocol):
         self.conversation: Conversation
 
     def open(self, transport: asyncio.Transport) -> None:
-        """The handshake is over: the transport is ours."""
+        """The handshake is over: the transport is ours. Raises SqlError where the login's database cannot be used."""
         self._transport = transport
         self.write = transport.write
-        transport.set_write_buffer_limits(high=WRITE_LIMIT)
         self.conversation = Conversation(self._gate, self.login, self)
+        transport.set_write_buffer_limits(high=WRITE_LIMIT)
         self._gate.clients[self.login.connection_id] = self
 
     # -- reading --------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if self._busy or self._buffer:
-            self._buffer += data
-            if not self._busy:
-                self._pump()
-            elif len(self._buffer) > BACKLOG and not self._reading_paused:
-                self._reading_paused = True
-                self._transport.pause_reading()
+            self._more(data)
             return
         size = len(data)
-        if size > 4 and data[0] | data[1] << 8 | data[2] << 16 == size - 4 and data[3] == 0 and size < MAX_PAYLOAD:
+        if size > 4 and data[0] | data[1] << 8 | data[2] << 16 == size - 4 and data[3] == 0 and size <= self._largest:
             self._command(data)
         else:
             self._buffer += data
             self._pump()
 
+    def _more(self, data: bytes) -> None:
+        """Bytes that cannot be a command at once."""
+        if self._ending:
+            if self._linger > 0:
+                self._linger -= len(data)
+                if self._linger <= 0:
+                    self._transport.close()
+            return
+        self._buffer += data
+        if self._busy:
+            self._adjust_reading()
+        else:
+            self._pump()
+
     def _pump(self) -> None:
         """Take complete commands from the buffer while none is being answered."""
-        while not self._busy and not self._closed and len(self._buffer) >= 4:
+        while not self._busy and not self._slow and len(self._buffer) >= 4:
             buffer = self._buffer
             length = buffer[0] | buffer[1] << 8 | buffer[2] << 16
             if buffer[3] != 0:
                 self._fail(OUT_OF_ORDER())
                 return
-            if length == 0:
-                self._fail(MALFORMED(what="an empty command"))
-                return
-            if length < MAX_PAYLOAD:
-                if length > self._gate.max_allowed_packet:
-                    self._fail(PACKET_TOO_LARGE())
-                    return
-                if len(buffer) < length + 4:
-                    return
-                packet = bytes(buffer[: length + 4])
-                del buffer[: length + 4]
-                self._command(packet)
-            else:
+            if length == 0:  # both servers take it for a COM_SLEEP, and go on
+                del buffer[:4]
+                self._error(UNKNOWN_COMMAND())
+            elif length == MAX_PAYLOAD:
                 payload = self._large()
                 if payload is None:
                     return
                 self._large_command(payload)
+            elif length + 4 > self._largest:
+                self._fail(PACKET_TOO_LARGE(), linger=length + 4 - len(buffer))
+                return
+            elif len(buffer) < length + 4:
+                return
+            else:
+                packet = bytes(buffer[: length + 4])
+                del buffer[: length + 4]
+                self._command(packet)
+        if self._retiring:
+            self._leave_if_idle()
 
     def _large(self) -> bytes | None:
-        """A command of 16 MB or more, its packets joined; None while it is incomplete."""
+        """A command of 16 MB or more, its packets joined; None while it is incomplete, or if it failed."""
         buffer = self._buffer
-        at = total = 0
+        at = total = number = 0
         while True:
             if at + 4 > len(buffer):
                 return None
             length = buffer[at] | buffer[at + 1] << 8 | buffer[at + 2] << 16
-            total += length
-            if total > self._gate.max_allowed_packet:
-                self._fail(PACKET_TOO_LARGE())
+            if buffer[at + 3] != number & 0xFF:
+                self._fail(OUT_OF_ORDER())
                 return None
+            number += 1
+            total += length
             at += 4 + length
+            if total > self._gate.max_allowed_packet:
+                self._fail(PACKET_TOO_LARGE(), linger=at - len(buffer))
+                return None
             if length < MAX_PAYLOAD:
                 break
         if at > len(buffer):
             return None
-        parts = []
-        position = 0
-        while position < at:
-            length = buffer[position] | buffer[position + 1] << 8 | buffer[position + 2] << 16
-            parts.append(bytes(buffer[position + 4 : position + 4 + length]))
-            position += 4 + length
+        starts = range(0, at, MAX_PAYLOAD + 4)
+        payload = b"".join([bytes(buffer[start + 4 : min(start + 4 + MAX_PAYLOAD, at)]) for start in starts])
         del buffer[:at]
-        return b"".join(parts)
+        return payload
 
     def _large_command(self, payload: bytes) -> None:
         if payload[0] == Command.QUERY:
             self.start(self.conversation.run(payload[1:]))
+        elif payload[0] in (Command.STMT_PREPARE, Command.STMT_EXECUTE, Command.STMT_SEND_LONG_DATA):
+            self._command(bytes(4) + payload)  # these look at the payload only
         else:
             self._error(UNKNOWN_COMMAND())
+
+    def _adjust_reading(self) -> None:
+        """Read from the client or not: while busy as long as the buffer has room, else unless the client is slow."""
+        pause = len(self._buffer) > BACKLOG if self._busy else self._slow
+        if pause is not self._reading_paused and not self._ending:
+            self._reading_paused = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
 
     # -- commands -------------------------------------------------------------------------------------------------
 
@@ -163,7 +202,7 @@ class ClientConnection(asyncio.Protocol):
             case Command.PING:
                 Output(self, self.conversation.session).ok()
             case Command.QUIT:
-                self._transport.close()
+                self.hang_up()
             case Command.INIT_DB:
                 self.start(self._init_db(packet[5:]))
             case Command.RESET_CONNECTION:
@@ -213,47 +252,85 @@ class ClientConnection(asyncio.Protocol):
     # -- answering ------------------------------------------------------------------------------------------------
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run the rest of a command as a coroutine; the next command waits for it."""
+        """Run the rest of a command as a coroutine; the next command waits for it.
+
+        Even for a client that is gone: its connections must come back in order. Only what it began is not repeated.
+        """
+        if self._abandoned:
+            work.close()
+            return
+        self._continues = self._answered = self._busy
         self._busy = True
+        if not self._ending:
+            self.write = self._write_noted
         self._task = self._loop.create_task(self._run(work))
+
+    def _write_noted(self, data: bytes) -> None:
+        self._answered = True
+        self._transport.write(data)
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
         except SqlError as error:
-            self._error(error)
+            self._fail(error, go_on=True)
+        except AnswerCut:
+            self.abort()
         except asyncio.CancelledError:
             if not self._killed:
                 raise
-            self._error(INTERRUPTED())
+            self._fail(INTERRUPTED(), go_on=True)
         except Exception:
             log.exception("connection %d: a command failed in a way that is vgate's fault", self.login.connection_id)
             self._fail(BUG(detail="see vgate's log"))
-        self._killed = False
+        self._killed = self._continues = False
         self._task = None
+        if not self._ending:
+            self.write = self._transport.write
         self.ready()
 
     def ready(self) -> None:
         """The answer is complete: go on with what has arrived."""
-        self._busy = False
-        if self._closed:
+        if self._ending:
             return
-        if self._buffer:
-            self._pump()
-        if self._reading_paused and len(self._buffer) <= BACKLOG:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        self._busy = False
+        if self._buffer or self._slow or self._reading_paused or self._retiring:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        self._pump()
+        self._adjust_reading()
 
     def _error(self, error: SqlError) -> None:
-        if not self._closed:
-            self.write(frame(err_payload(error.errno, error.sqlstate, error.message), 1))
+        self.write(frame(err_payload(error.errno, error.sqlstate, error.message), 1))
 
-    def _fail(self, error: SqlError) -> None:
-        """Say what is wrong and end the connection."""
-        if not self._closed:
-            self._error(error)
-            self._buffer.clear()
-            self._transport.close()
+    def _fail(self, error: SqlError, *, go_on: bool = False, linger: int = 0) -> None:
+        """Answer with an error and end the connection, unless it may ``go_on``.
+
+        ``linger``: the bytes of the command that have not come yet. They are read and thrown away first, since
+        closing a socket with unread bytes in it makes the client's machine drop the error as well.
+        """
+        if self._ending:
+            return
+        if self._task is not None and self._answered:
+            self.abort()
+            return
+        self._error(error)
+        if go_on:
+            return
+        if linger <= 0:
+            self.hang_up()
+            return
+        self._linger = linger
+        self._no_more()
+        if self._reading_paused:
+            self._transport.resume_reading()
+
+    def _no_more(self) -> None:
+        """Take no further command, and write nothing."""
+        self._ending = self._busy = True
+        self._buffer.clear()
+        self.write = _nowhere
 
     # -- engine.output.Downstream ---------------------------------------------------------------------------------
 
@@ -279,12 +356,20 @@ class ClientConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Cut the client off."""
+        self._no_more()
         self._transport.abort()
+
+    def hang_up(self) -> None:
+        """Close the connection when what was written has gone out."""
+        if not self._ending:
+            self._no_more()
+            self._transport.close()
 
     def pause_writing(self) -> None:
         self._slow = True
         if self._upstream is not None and self._upstream.usable:
             self._upstream.transport.pause_reading()
+        self._adjust_reading()
 
     def resume_writing(self) -> None:
         self._slow = False
@@ -292,41 +377,73 @@ class ClientConnection(asyncio.Protocol):
             self._upstream.transport.resume_reading()
         if self._drained is not None:
             self._drained.set()
+        if not self._busy:
+            self._go_on()
 
     # -- the end --------------------------------------------------------------------------------------------------
 
+    @property
+    def idle(self) -> bool:
+        """True while no command is under way, nor begun, nor a transaction open."""
+        return not self._busy and not self._buffer and not self.conversation.session.in_transaction
+
+    def retire(self) -> None:
+        """Vgate is about to end: close as soon as the client is idle. It gets no word, as from MySQL."""
+        self._retiring = True
+        self._leave_if_idle()
+
+    def _leave_if_idle(self) -> None:
+        if self.idle:
+            self.hang_up()
+
     def kill(self, *, query_only: bool) -> None:
-        """KILL: end the statement at hand, or the connection."""
+        """KILL: end the statement at hand, or the connection.
+
+        A server that is answering is told, and its own error then ends the answer in good order; a statement that
+        waits for something else is cancelled. One whose answer is complete has ended already.
+        """
+        upstream = self._upstream
         if not query_only:
-            self._transport.abort()
-        elif self._task is not None:
+            self.abort()
+        elif upstream is not None:
+            self._gate.closing(self._interrupt(upstream, upstream.sink))
+        elif self._task is not None and not self._continues:
             self._killed = True
             self._task.cancel()
-        elif self._upstream is not None:
-            self._loop.create_task(self._gate.cluster.interrupt(self._upstream))
+
+    async def _interrupt(self, upstream: BackendConnection, sink: Sink | None) -> None:
+        """KILL QUERY what ``upstream`` does for ``sink``, if it still does."""
+        if sink is not None and upstream.sink is sink:
+            await self._gate.cluster.interrupt(upstream)
 
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
-        self.write = _nowhere
+        self._no_more()
         self._gate.clients.pop(self.login.connection_id, None)
         if self._drained is not None:
             self._drained.set()
         upstream, self._upstream = self._upstream, None
         task, self._task = self._task, None
+        self._gate.closing(self._goodbye(upstream, upstream.sink if upstream is not None else None, task))
+        self._lost(self)
+
+    async def _goodbye(
+        self, upstream: BackendConnection | None, sink: Sink | None, task: asyncio.Task[None] | None
+    ) -> None:
+        """Stop what still runs for the client, then roll back and let go of its connections."""
+        if upstream is not None:
+            await self._interrupt(upstream, sink)
+            if sink is not None and upstream.sink is sink:
+                self._abandoned = True
+                upstream.close()
         if task is not None:
             task.cancel()
-        self._gate.closing(self._goodbye(upstream, task))
-
-    async def _goodbye(self, upstream: BackendConnection | None, task: asyncio.Task[None] | None) -> None:
-        """Stop what still runs for the client, then roll back and let go of its connections."""
-        if upstream is not None and upstream.sink is not None:
-            await self._gate.cluster.interrupt(upstream)
-            upstream.close()
-        if task is not None:
             await asyncio.wait([task])
+        if self._task is not None:  # begun since, to keep the books of a statement that ended
+            await asyncio.wait([self._task])
         await self.conversation.close()
 
 

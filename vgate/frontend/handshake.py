@@ -33,7 +33,6 @@ from vgate.errors import (
     INSECURE_TRANSPORT,
     OLD_CLIENT,
     OUT_OF_ORDER,
-    TOO_MANY_CONNECTIONS,
     WRONG_VALUE,
     SqlError,
 )
@@ -104,8 +103,8 @@ class Reception(Protocol):
         """The keys for passwords that come without TLS."""
         ...
 
-    def arrived(self, handshake: Handshake) -> int | None:
-        """A client has connected: its connection id, or None where there are too many."""
+    def arrived(self, handshake: Handshake) -> int:
+        """A client has connected: its connection id. Raises SqlError where there are too many."""
         ...
 
     def left(self, handshake: Handshake) -> None:
@@ -167,12 +166,12 @@ class Handshake(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._look_at_peer()
         terms = self._reception.terms
-        number = self._reception.arrived(self)
         self._timer = self._loop.call_later(terms.patience, self._too_slow)
-        if number is None:
-            self._end(early_error(TOO_MANY_CONNECTIONS()))
+        try:
+            number = self._connection_id = self._reception.arrived(self)
+        except SqlError as error:
+            self._end(early_error(error))
             return
-        self._connection_id = number
         self._scramble = scramble_of(self._reception.random(SCRAMBLE_LENGTH))
         capabilities = offered(tls=terms.tls is not None)
         self._send(
@@ -306,9 +305,9 @@ class Handshake(asyncio.BufferedProtocol):
                     self._send(before)
                 self._enter(user, response)
             case Denied(used=used):
-                user = response.user
-                log.info("connection %d: access denied for %.64r from %s", self._connection_id, user, self._host)
-                self._refuse(ACCESS_DENIED(user=user, host=self._host, used="YES" if used else "NO"))
+                name = response.user
+                log.info("connection %d: access denied for %.64r from %s", self._connection_id, name, self._host)
+                self._refuse(ACCESS_DENIED(user=name, host=self._host, used="YES" if used else "NO"))
             case _:
                 assert_never(step)
 

@@ -12,30 +12,27 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import os
 import secrets
 import socket
-import ssl
-import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 from vgate.backend.cluster import ServerFacts
-from vgate.config import Config, Listen, Tls, User
-from vgate.errors import ConfigError, SqlError
+from vgate.config import Config, User
+from vgate.errors import SHUTTING_DOWN, TOO_MANY_CONNECTIONS, SqlError
 from vgate.frontend.auth import Accounts, RsaKeys
 from vgate.frontend.connection import ClientConnection
 from vgate.frontend.greeting import NATIVE, SHA2, collation_id
 from vgate.frontend.handshake import Handshake, Terms
+from vgate.frontend.sockets import BACKLOG, UnixSocket, bind, bind_tcp, bind_unix, tls_context
 from vgate.query.gate import SYSTEM_DATABASES, Gate
 from vgate.session.login import Login
 from vgate.session.target import parse_target
 from vgate.sql.versioned import Flavour
 
-BACKLOG: Final = 1024
+__all__ = ["Listener", "bind", "bind_unix"]
+
 _LAST_ID: Final = 0xFFFFFFFF
 
 
@@ -84,24 +81,23 @@ class Listener:
 
     async def listen(self, host: str, port: int, *, reuse_port: bool = False) -> tuple[str, int]:
         """Listen on a TCP address; returns the one it has got (port 0 lets the system choose). Raises ConfigError."""
-        sockets = await bind_tcp(host, port, reuse_port=reuse_port)
-        for one in sockets:
-            await self._serve(one)
+        sockets = await asyncio.to_thread(bind_tcp, host, port, reuse_port=reuse_port)
         name = sockets[0].getsockname()
+        for one in sockets:
+            await self.listen_on(one)
         return str(name[0]), int(name[1])
 
     async def listen_unix(self, path: str | Path) -> None:
         """Listen on a unix socket, removed at close. Raises ConfigError where another process listens there."""
         unix = UnixSocket(Path(path))
         self._unix_sockets.append(unix)
-        await self._serve(unix.socket)
+        await self.listen_on(unix.socket)
 
-    async def _serve(self, listening: socket.socket) -> None:
+    async def listen_on(self, listening: socket.socket) -> None:
+        """Listen on a socket that somebody else has bound; closed, but its file not removed, at close."""
         loop = asyncio.get_running_loop()
         make_server = loop.create_unix_server if listening.family == socket.AF_UNIX else loop.create_server
-        self._servers.append(
-            await make_server(lambda: Handshake(self, loop), sock=listening, backlog=BACKLOG)  # type: ignore[operator]
-        )
+        self._servers.append(await make_server(lambda: Handshake(self, loop), sock=listening, backlog=BACKLOG))
 
     def stop_accepting(self) -> None:
         """Close the listening sockets; clients stay."""
@@ -139,9 +135,11 @@ class Listener:
 
     # -- handshake.Reception --------------------------------------------------------------------------------------
 
-    def arrived(self, handshake: Handshake) -> int | None:
-        if self._stopped or self.connections >= self._limit:
-            return None
+    def arrived(self, handshake: Handshake) -> int:
+        if self._stopped:  # it was in the backlog
+            raise SHUTTING_DOWN()
+        if self.connections >= self._limit:
+            raise TOO_MANY_CONNECTIONS()
         self._handshakes.add(handshake)
         return self._next_id()
 
@@ -188,153 +186,3 @@ class Listener:
     def _look_around(self) -> None:
         if self._empty is not None and not self.connections:
             self._empty.set()
-
-
-# -- TLS ----------------------------------------------------------------------------------------------------------
-
-
-def tls_context(tls: Tls) -> ssl.SSLContext:
-    """The TLS context of a configuration. Raises ConfigError where certificate and key cannot be used."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(tls.cert, tls.key, password=_no_password)
-    except (OSError, ValueError) as error:
-        reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-        raise ConfigError(
-            f"tls: the certificate {tls.cert} and the key {tls.key} cannot be used: {reason}. "
-            "Both must be PEM files, the key without a password, and belong together."
-        ) from None
-    return context
-
-
-def _no_password() -> str:
-    """OpenSSL would ask on the terminal for a key's password."""
-    raise ValueError("the key is protected by a password")
-
-
-# -- sockets ------------------------------------------------------------------------------------------------------
-
-
-async def bind_tcp(host: str, port: int, *, reuse_port: bool) -> list[socket.socket]:
-    """A bound socket for every address of ``host``, all with one port. Raises ConfigError.
-
-    Addresses this machine does not have are left out if it has others: ``localhost`` may name ::1 without IPv6.
-    """
-    address = Listen(host, port)
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {address}: {host!r} is no address: {error.strerror}") from None
-    bound: list[socket.socket] = []
-    missing: OSError | None = None
-    for family, _, _, _, where in dict.fromkeys(found):
-        try:
-            bound.append(_bind_one(family, (where[0], port, *where[2:]), reuse_port=reuse_port))
-        except OSError as error:
-            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                missing = error
-                continue
-            for one in bound:
-                one.close()
-            raise ConfigError(f"cannot listen on {address}: {_reason(error)}") from None
-        port = bound[0].getsockname()[1]
-    if not bound:
-        raise ConfigError(f"cannot listen on {address}: {_reason(missing)}")
-    return bound
-
-
-def _bind_one(family: int, where: tuple[object, ...], *, reuse_port: bool) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        one.setblocking(False)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind(where)
-        one.listen(BACKLOG)
-    except BaseException:
-        one.close()
-        raise
-    return one
-
-
-def _reason(error: OSError | None) -> str:
-    """What is wrong with an address, and what to do."""
-    match error.errno if error is not None else None:
-        case errno.EADDRINUSE:
-            return "another program listens there. Stop it, or choose another address with --listen."
-        case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT | None:
-            return "this machine has no such address. Choose another one with --listen."
-        case errno.EACCES | errno.EPERM:
-            return "that is not permitted; ports below 1024 need privileges. Choose another one with --listen."
-        case _:
-            return str(error.strerror if error is not None else "")
-
-
-class UnixSocket:
-    """A bound unix socket at ``path``. Raises ConfigError.
-
-    A socket file that nobody listens on was left by a process that died, and is replaced; one in use, and any
-    other file, is left alone.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._take_place()
-            self.socket.setblocking(False)
-            self.socket.bind(str(path))
-            # As mysqld's: whoever can reach the file may try to log in.
-            path.chmod(0o777)
-            self.socket.listen(BACKLOG)
-            self._inode = _inode(path)
-        except OSError as error:
-            self.socket.close()
-            raise ConfigError(f"cannot listen on the unix socket {path}: {error.strerror or error}") from None
-        except BaseException:
-            self.socket.close()
-            raise
-
-    def _take_place(self) -> None:
-        """Remove what a dead process left at the path."""
-        try:
-            mode = self.path.stat().st_mode
-        except FileNotFoundError:
-            return
-        if not stat.S_ISSOCK(mode):
-            raise ConfigError(f"cannot listen on the unix socket {self.path}: there is a file that is no socket.")
-        if _answers(self.path):
-            raise ConfigError(
-                f"cannot listen on the unix socket {self.path}: another program listens there. Stop it, or choose "
-                "another path for unix_socket."
-            )
-        self.path.unlink(missing_ok=True)
-
-    def remove(self) -> None:
-        """Remove the file, unless another process has put its own there."""
-        with contextlib.suppress(OSError):
-            if _inode(self.path) == self._inode:
-                self.path.unlink()
-
-
-def _answers(path: Path) -> bool:
-    """True if somebody listens on the unix socket; also when its backlog is full."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            return False
-        except BlockingIOError:
-            return True
-    return True
-
-
-def _inode(path: Path) -> tuple[int, int]:
-    status = os.lstat(path)
-    return status.st_dev, status.st_ino

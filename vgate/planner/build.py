@@ -24,6 +24,14 @@ from vgate.vschema.model import TableName, TableType, VSchema
 from vgate.vschema.names import SYSTEM_SCHEMAS
 
 _QUERIES: Final = ("select", "with", "(", "table", "values", "update", "delete")
+_VERB_NAMES: Final = """
+    alter analyze backup begin binlog cache call change check checksum clone close commit deallocate declare delete
+    delimiter do drop end execute fetch flush get grant handler import insert install kill load lock open optimize
+    prepare purge release rename repair replace reset resignal restart return revoke rollback savepoint set shutdown
+    signal start stop truncate uninstall unlock update use xa
+"""
+_VERBS: Final = frozenset(_VERB_NAMES.split())
+"""First words of statements, besides those that are planned. Servers know no others, so others are syntax errors."""
 _LOOKS: Final = ("show", "describe", "desc", "explain", "help", "checksum")
 
 
@@ -56,6 +64,8 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
         return Planned(_ddl(ddl, keyspace, vschema))
     if verb in _LOOKS:
         return Planned(_look(Words(shape, mode), verb, keyspace, vschema))
+    if verb not in _VERBS:
+        raise syntax_error(text, text.lower().find(verb.encode("latin-1")))
     target = mentioned[0] if len(mentioned) == 1 and current is None else keyspace
     if target is None:
         raise NO_DATABASE()

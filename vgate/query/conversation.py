@@ -414,7 +414,11 @@ class Conversation:
             case Route():
                 return await run_route(call, node)
             case Insert():
-                return await InsertRun(call, node, self.gate.sequences, self.no_auto_value_on_zero).run()
+                run = InsertRun(
+                    call, node, self.gate.sequences, no_auto_value_on_zero=self.no_auto_value_on_zero,
+                    max_rows=self.gate.max_insert_rows,
+                )  # fmt: skip
+                return await run.run()
             case NextValue():
                 await run_next(call, node, self.gate.sequences)
                 return True

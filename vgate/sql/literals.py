@@ -1,13 +1,13 @@
 """What one literal says: its kind and its value, from the bytes a client wrote.
 
-Mirrors the readers of literals in MariaDB 10.11 and MySQL 9 (``get_text``, ``int_token``, ``Item_hex_string``...): escapes
-and doubled quotes, NO_BACKSLASH_ESCAPES, ANSI_QUOTES (``"..."`` is a name then), the character sets in which a second
-byte may look like a backslash, numbers too large for 64 bits (they are decimals), hexadecimal and bit strings. The value of
-a string is what the server has: bytes in the *client's* character set; ``Literal.text`` is the same as UTF-8. Character sets
-are decoded only where Python's tables and both servers' agree on every character.
+Mirrors the readers of literals in MariaDB 10.11 and MySQL 9 (``get_text``, ``int_token``, ``Item_hex_string``...):
+escapes and doubled quotes, NO_BACKSLASH_ESCAPES, ANSI_QUOTES (``"..."`` is a name then), the character sets in which a
+second byte may look like a backslash, numbers too large for 64 bits (they are decimals), hexadecimal and bit strings.
+The value of a string is what the server has: bytes in the *client's* character set; ``Literal.text`` is the same in
+UTF-8. Character sets are decoded only where Python's tables and both servers' agree on every character.
 
-This module does not know columns: what a literal equals, or becomes when it is stored, is ``planner.values``. It reads one
-token; finding it in a text is ``sql.lexer``. Total: what is no single literal is OTHER.
+This module does not know columns: what a literal equals, or becomes when it is stored, is ``planner.values``. It reads
+one token; finding it in a text is ``sql.lexer``. It is total: what is no single literal is OTHER.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-from vgate.sql.lexer import LexMode
+from vgate.sql.lexer import _MULTI_BYTE, LexMode
 
 
 class LiteralKind(Enum):
@@ -48,6 +48,13 @@ class Literal:
     charset: str = ""
 
     @property
+    def is_bytes(self) -> bool:
+        """True for a string that is bytes rather than characters: x'..', b'..', _binary'..', or SET NAMES binary."""
+        return self.kind in (LiteralKind.HEX, LiteralKind.BIT) or (
+            self.charset == "binary" and self.kind in (LiteralKind.STRING, LiteralKind.INTRODUCED)
+        )
+
+    @property
     def text(self) -> bytes | None:
         """A string's characters in UTF-8; None for what is no text, is malformed, or cannot be decoded for certain."""
         value = self.value
@@ -66,7 +73,6 @@ NULL: Final = Literal(LiteralKind.NULL)
 
 _WORDS: Final = {
     b"null": NULL,
-    b"\\n": NULL,
     b"true": Literal(LiteralKind.BOOLEAN, 1),
     b"false": Literal(LiteralKind.BOOLEAN, 0),
 }
@@ -98,6 +104,8 @@ def read_literal(raw: bytes, mode: LexMode) -> Literal:
         return OTHER if value is None else Literal(LiteralKind.NATIONAL, value, "utf8mb3")
     if first == b"_":
         return _introduced(raw, mode)
+    if raw == b"\\N":
+        return NULL
     return _WORDS.get(raw.lower(), OTHER)
 
 
@@ -148,15 +156,6 @@ def _bytes(raw: bytes) -> Literal:
 
 # -- strings ------------------------------------------------------------------------------------------------------
 
-# Characters of which a byte after the first can be ASCII: what looks like a backslash there is none.
-_LONGER_CHARACTERS: Final = {
-    "big5": rb"[\xa1-\xf9][\x40-\x7e\xa1-\xfe]|",
-    "cp932": rb"[\x81-\x9f\xe0-\xfc][\x40-\x7e\x80-\xfc]|",
-    "sjis": rb"[\x81-\x9f\xe0-\xfc][\x40-\x7e\x80-\xfc]|",
-    "gbk": rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]|",
-    "gb18030": rb"[\x81-\xfe](?:[\x40-\x7e\x80-\xfe]|[\x30-\x39][\x81-\xfe][\x30-\x39])|",
-    "euckr": rb"[\x81-\xfe][\x41-\x5a\x61-\x7a\x81-\xfe]|",
-}
 _ESCAPES: Final = {
     b"\\0": b"\0", b"\\n": b"\n", b"\\t": b"\t", b"\\r": b"\r", b"\\b": b"\b", b"\\Z": b"\x1a",
     b"\\%": b"\\%", b"\\_": b"\\_",  # kept for LIKE
@@ -171,7 +170,7 @@ def unquoted(raw: bytes, mode: LexMode) -> bytes | None:
     body = raw[1:-1]
     if len(raw) >= 2 and raw[-1:] == quote and b"\\" not in body and quote not in body:
         return body
-    whole, replace_all = _reader(_LONGER_CHARACTERS.get(mode.charset, b""), mode.no_backslash_escapes, quote)
+    whole, replace_all = _reader(_MULTI_BYTE.get(mode.charset, b""), mode.no_backslash_escapes, quote)
     if whole.fullmatch(raw) is None:
         return None
     return replace_all(body)
@@ -185,7 +184,7 @@ def _reader(longer: bytes, plain: bool, quote: bytes) -> tuple[re.Pattern[bytes]
     """
     backslash = b"" if plain else rb"\\[\x00-\xff]|"
     excluded = quote if plain else rb"\\" + quote
-    piece = longer + backslash + quote * 2
+    piece = (longer + b"|" if longer else b"") + backslash + quote * 2
     whole = re.compile(quote + b"(?:" + piece + b"|[^" + excluded + b"])*+" + quote)
     pieces = re.compile(piece)
 
@@ -220,8 +219,8 @@ def _introduced(raw: bytes, mode: LexMode) -> Literal:
 
 # -- character sets -----------------------------------------------------------------------------------------------
 
-# Where Python's codec has a character, MariaDB and MySQL have the same one; tests/integration/test_values_on_servers.py
-# compares them. Not here, since they differ: big5, sjis, cp932, ujis, eucjpms, gb18030, greek, hebrew, koi8u, cp866, cp1256.
+# Where Python's codec has a character, MariaDB and MySQL have the same one (test_values_on_servers compares them). Not
+# here, since they differ: big5, sjis, cp932, ujis, eucjpms, gb18030, greek, hebrew, koi8u, cp866, cp1256.
 _CODECS: Final = {
     "ascii": "ascii", "utf8mb4": "utf-8", "utf8mb3": "utf-8", "latin1": "cp1252", "latin2": "iso8859_2",
     "latin5": "iso8859_9", "latin7": "iso8859_13", "cp1250": "cp1250", "cp1251": "cp1251", "cp1257": "cp1257",
@@ -229,10 +228,10 @@ _CODECS: Final = {
     "tis620": "tis_620", "gbk": "gbk", "gb2312": "gb2312", "euckr": "cp949",
 }  # fmt: skip
 # Of these only ASCII is read. In swe7 not even that; ucs2, utf16, utf16le and utf32 write it otherwise.
-_ASCII_ONLY: Final = frozenset(
-    ["armscii8", "big5", "cp1256", "cp866", "cp932", "dec8", "eucjpms", "gb18030", "geostd8", "greek", "hebrew", "hp8", "keybcs2", "koi8u", "sjis", "ujis"]
-)
-_ASCII_READS: Final = _ASCII_ONLY.union(_CODECS)
+_ASCII_READS: Final = frozenset(_CODECS) | {
+    "armscii8", "big5", "cp1256", "cp866", "cp932", "dec8", "eucjpms", "gb18030", "geostd8", "greek", "hebrew", "hp8",
+    "keybcs2", "koi8u", "sjis", "ujis",
+}  # fmt: skip
 _WIDE: Final = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
 
 
