@@ -106,6 +106,9 @@ WRONG_VALUE = Fault("", 1231, "42000", "Variable '{name}' can't be set to the va
 EMPTY_QUERY = Fault("", 1065, "42000", "Query was empty")
 UNKNOWN_COMMAND = Fault("", 1047, "08S01", "Unknown command")
 NO_SAVEPOINT = Fault("", 1305, "42000", "SAVEPOINT {name} does not exist")
+WRITE_DENIED = Fault(
+    "", 1142, "42000", "write command denied to user '{user}'@'{host}', who is read_only in vgate.yaml"
+)
 ACTIVE_TRANSACTION = Fault(
     "", 1568, "25001", "Transaction characteristics can't be changed while a transaction is in progress"
 )

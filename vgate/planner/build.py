@@ -56,7 +56,7 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
     current = vschema.keyspace(keyspace) if keyspace is not None else None
     mentioned = [name for name in words.databases(known) if name != keyspace]
     if current is not None and not current.sharded and not mentioned and verb not in _LOOKS:
-        return Planned(Pass(current.name, _access_of(verb, shape)))
+        return Planned(Pass(current.name, access_of(verb, shape)))
     if verb in _QUERIES:
         return _query(text, mode, keyspace, catalog)
     ddl = read_ddl(words)
@@ -79,7 +79,7 @@ def _construct(words: Words) -> str:
     return " ".join(filter(None, (words.word(ahead).upper() for ahead in range(2))))
 
 
-def _access_of(verb: str, shape: bytes) -> Access:
+def access_of(verb: str, shape: bytes) -> Access:
     """How a statement for an unsharded keyspace may be treated: only a plain SELECT may be tried again."""
     if verb not in ("select", "(", "with", "table", "values"):
         return Access.WRITE

@@ -34,7 +34,7 @@ from vgate.errors import (
     SqlError,
     VgateError,
 )
-from vgate.planner.build import plan, syntax_error
+from vgate.planner.build import access_of, plan, syntax_error
 from vgate.planner.catalog import NeedTables
 from vgate.planner.columns import TableInfo
 from vgate.planner.plan import (
@@ -49,6 +49,7 @@ from vgate.planner.plan import (
     Route,
 )
 from vgate.planner.resolve import fast_point
+from vgate.query import grants
 from vgate.query.cache import Cached, Slots
 from vgate.query.gate import Gate
 from vgate.query.own import OwnStatements
@@ -109,6 +110,7 @@ class Conversation:
         self.session = Session(login)
         self.session.settings = gate.settings_of_login(login)
         self.down = down
+        self.restricted = login.keyspaces is not None or login.read_only
         self.found_rows = bool(login.capabilities & Capability.FOUND_ROWS)
         self.scope = Scope(gate.cluster, self.session, found_rows=self.found_rows)
         self.own = OwnStatements(self)
@@ -152,7 +154,7 @@ class Conversation:
 
     def fast(self, packet: bytes) -> bool:
         """Relay a framed COM_QUERY at once, if all it needs is at hand; False (and nothing done) otherwise."""
-        if len(packet) > LONG:
+        if len(packet) > LONG or self.restricted:
             return False
         try:
             shape, slots = self._split(packet[5:])
@@ -348,7 +350,9 @@ class Conversation:
     async def _plan(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
         target = self.session.target
         if target.keyspace is not None and target.shard is not None:
-            planned = Planned(Pass(target.keyspace, Access.WRITE))
+            word = _FIRST_WORD.match(shape)
+            verb = word[1].decode().lower() if word else ""
+            planned = Planned(Pass(target.keyspace, access_of(verb, shape)))
         else:
             planned = await self._planned(text, shape, target.keyspace)
         cached = self._cached_plan(planned, shape)
@@ -396,6 +400,8 @@ class Conversation:
         node = cached.plan
         if isinstance(node, Refuse):
             raise node.error
+        if self.restricted:
+            grants.check(session.login, node)
         if cached.implicit_commit and session.in_transaction:
             await self.scope.commit()
         uses_tables = not isinstance(node, AnyShard | NextValue | EveryShard) and not cached.implicit_commit

@@ -23,8 +23,9 @@ from vgate.errors import (
 )
 from vgate.planner.build import plan_next
 from vgate.planner.explain import explain
-from vgate.planner.plan import Access, Const, NextValue, Refuse
+from vgate.planner.plan import Access, Const, NextValue, Pass, Refuse
 from vgate.query import variables
+from vgate.query.grants import check, check_keyspace
 from vgate.sql.statements import (
     Assignment,
     Begin,
@@ -115,7 +116,9 @@ class OwnStatements:
 
     async def use(self, text: str) -> None:
         """USE or COM_INIT_DB. Raises VgateError (1049...)."""
-        self.session.target = self.conversation.gate.target(text)
+        target = self.conversation.gate.target(text)
+        check_keyspace(self.session.login, target.keyspace or "")
+        self.session.target = target
         self.conversation.refresh()
 
     # -- transactions ---------------------------------------------------------------------------------------------
@@ -228,6 +231,7 @@ class OwnStatements:
     async def _global(self, text: bytes, out: Output) -> None:
         """SET GLOBAL and its kin belong to one server."""
         place = self._one_shard("SET GLOBAL")
+        check(self.session.login, Pass(place[0], Access.WRITE))
         await run_single(self._call(text, out), place, text, Access.WRITE)
 
     def _place(self) -> Place:
@@ -259,6 +263,7 @@ class OwnStatements:
         planned = plan_next(keyspace, statement.sequence, Const(statement.count), vschema)
         if isinstance(planned, Refuse):
             raise planned.error
+        check(self.session.login, planned)
         return planned
 
     async def next_value(self, statement: SelectNext) -> int:

@@ -1,0 +1,36 @@
+"""What a user may do: which keyspaces, and whether anything but reading. Asked for every plan before it runs.
+
+It does not know how users are configured, nor the privileges that vgate's own account has on the servers.
+"""
+
+from __future__ import annotations
+
+from vgate.errors import DATABASE_DENIED, WRITE_DENIED
+from vgate.planner.plan import Access, AnyShard, EveryShard, Insert, NextValue, Pass, Plan, Route
+from vgate.session.login import Login
+
+
+def check_keyspace(login: Login, keyspace: str) -> None:
+    """Raises DATABASE_DENIED (1044)."""
+    if login.keyspaces is not None and keyspace not in login.keyspaces:
+        raise DATABASE_DENIED(user=login.user, host=login.host, database=keyspace)
+
+
+def check(login: Login, plan: Plan) -> None:
+    """Raises DATABASE_DENIED (1044) or WRITE_DENIED (1142) for what the user may not do."""
+    match plan:
+        case Pass() | Route():
+            keyspace, writes = plan.keyspace, plan.access is not Access.READ
+        case AnyShard(keyspace=keyspace):
+            writes = False
+        case EveryShard(keyspace=keyspace):
+            writes = True
+        case Insert(table=table):  # its sequence may be anywhere: who may insert may have ids
+            keyspace, writes = table.name.keyspace, True
+        case NextValue(sequence=sequence):
+            keyspace, writes = sequence.keyspace, True
+        case _:
+            return
+    check_keyspace(login, keyspace)
+    if writes and login.read_only:
+        raise WRITE_DENIED(user=login.user, host=login.host)
