@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vgate.planner.columns import ColumnKind, ColumnType, TableInfo, UniqueKey
+from vgate.planner.columns import ColumnKind, ColumnType, TableInfo, UniqueKey, compares_bytes
 from vgate.vindex.base import Vindex
 from vgate.vschema.model import ColumnVindex, Keyspace, Table
 
@@ -117,14 +117,6 @@ def _numeric(where: str, label: str, column: ColumnType, vindex: Vindex) -> Iter
         yield Finding(
             where, f"{label} may have fractions, but {what}: other values cannot be inserted", "Use a BIGINT column."
         )
-
-
-def compares_bytes(collation: str) -> bool:
-    """True for collations under which strings are equal only if their bytes are: no folding, no padding.
-
-    Other ``_bin`` collations compare as if padded with spaces: ``'a' = 'a '``.
-    """
-    return collation in ("", "binary", "utf8mb4_0900_bin") or collation.endswith("_nopad_bin")
 
 
 # -- keys ---------------------------------------------------------------------------------------------------------

@@ -18,18 +18,20 @@ from vgate.engine.route import give_ok
 from vgate.engine.single import run_single
 from vgate.engine.write import combined, write_all
 from vgate.errors import CANNOT_MAP, COLUMN_COUNT, TOO_MANY_ROWS, UNSUPPORTED
-from vgate.planner.plan import Access, Insert, InsertKey
+from vgate.planner.plan import Access, Insert, InsertKey, OnDuplicate
 from vgate.planner.values import Known, Purpose, read_value
 from vgate.sequences.vitess import VitessSequences
 from vgate.sql.literals import Literal, LiteralKind, read_literal
 from vgate.sql.rows import Row, ValueRows, read_head, values_form
 from vgate.transactions.scope import Place
 from vgate.vindex.base import Value
+from vgate.wire.packets import Ok
 
 SLICE: Final = 500
 """Rows worked through before other clients get their turn."""
 
 _ZERO: Final = re.compile(rb"\s*[+-]?0*\.?0*(?:[eE][+-]?\d+)?\s*")
+_DUPLICATES: Final = re.compile(rb"Duplicates: (\d+)")
 _SIGNED: Final = re.compile(rb"([+-])\s*(?=[\d.])")
 
 
@@ -65,7 +67,7 @@ class InsertRun:
             (self.plan.table.name.keyspace, index): self._text(source, rows, numbers, ids)
             for index, numbers in sorted(shards.items())
         }
-        return await self._send(texts, first_id)
+        return await self._send(texts, [len(numbers) for _, numbers in sorted(shards.items())], first_id)
 
     async def _rows(self, source: ValueRows) -> list[Row]:
         rows: list[Row] = []
@@ -215,7 +217,7 @@ class InsertRun:
 
     # -- sending --------------------------------------------------------------------------------------------------
 
-    async def _send(self, texts: dict[Place, bytes], first_id: int) -> bool:
+    async def _send(self, texts: dict[Place, bytes], counts: list[int], first_id: int) -> bool:
         given = first_id or self.last_explicit
         if len(texts) == 1:
             ((place, text),) = texts.items()
@@ -224,7 +226,8 @@ class InsertRun:
             if done and first_id:
                 self.call.session.insert_id = first_id
             return done
-        answer = combined(await write_all(self.call, texts))
+        answers = await write_all(self.call, texts)
+        answer = replace(combined(answers), info=self._info(answers, counts))
         if not first_id and self.last_explicit:
             before = self.call.session.insert_id
             give_ok(self.call, answer, insert_id=self.last_explicit)
@@ -232,6 +235,24 @@ class InsertRun:
         else:
             give_ok(self.call, answer, insert_id=first_id)
         return True
+
+    def _info(self, answers: list[Ok], counts: list[int]) -> bytes:
+        """The info line of all rows together; a server leaves it out where it was given a single row.
+
+        What counts as a duplicate is as in ``mysql_insert``: with IGNORE a row that was not stored, else a row that was
+        replaced or updated.
+        """
+        duplicates = 0
+        for answer, rows in zip(answers, counts, strict=True):
+            found = _DUPLICATES.search(answer.info)
+            if found is not None:
+                duplicates += int(found[1])
+            elif rows == 1 and self.plan.on_duplicate is OnDuplicate.IGNORE:
+                duplicates += 1 - answer.affected
+            elif rows == 1:  # affected: 2 for an update, and 1 more than was deleted for a REPLACE
+                duplicates += max(0, answer.affected - 1)
+        warnings = sum(answer.warnings for answer in answers)
+        return b"Records: %d  Duplicates: %d  Warnings: %d" % (sum(counts), duplicates, warnings)
 
 
 def _quoted(name: str) -> bytes:

@@ -76,3 +76,11 @@ class TableInfo:
         """The column of that name (any case), None if there is none."""
         lower = name.lower()
         return next((c for c in self.columns if c.name == lower), None)
+
+
+def compares_bytes(collation: str) -> bool:
+    """True for collations under which strings are equal only if their bytes are: no folding, no padding.
+
+    Other ``_bin`` collations compare as if padded with spaces: ``'a' = 'a '``.
+    """
+    return collation in ("", "binary", "utf8mb4_0900_bin") or collation.endswith("_nopad_bin")

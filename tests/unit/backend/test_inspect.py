@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from vgate.backend.inspect import Facts, KeyspaceView, ShardView, compare_servers, compare_tables, inspect, normalised
-from vgate.backend.promises import Finding, ForeignKey, Severity, compares_bytes, judge
+from vgate.backend.promises import Finding, ForeignKey, Severity, judge
 from vgate.backend.schema import Ask, Cells
 from vgate.errors import NO_ADDRESS, ConfigError, ServerError
-from vgate.planner.columns import ColumnKind, ColumnType, TableInfo, UniqueKey
+from vgate.planner.columns import ColumnKind, ColumnType, TableInfo, UniqueKey, compares_bytes
 from vgate.vschema.load import parse_vschema
 from vgate.vschema.model import Keyspace, TableName
 
