@@ -139,6 +139,11 @@ CANNOT_MAP = Fault("VT09023", 1105, "HY000", "could not map {values} to a keyspa
 # -- 12: unsupported --------------------------------------------------------------------------------------------
 UNSUPPORTED = Fault("VT12001", 1235, "42000", "unsupported: {construct}")
 
+UNREADABLE = Fault(
+    "VT12001", 1235, "42000", "unsupported: this statement on a sharded keyspace, as vgate cannot read it ({reason})",
+    "Aim at one shard (use `keyspace:shard`), or write it otherwise.",
+)
+
 # -- 13: bugs ---------------------------------------------------------------------------------------------------
 BUG = Fault("VT13001", 1815, "HY000", "[BUG] {detail}")
 

@@ -176,7 +176,7 @@ def test_errors_are_printed_as_mysqls(client: str, vgate_process: VgateProcess) 
     said = run(client, vgate_process, "select * from nowhere.t;")
     assert said.returncode == 1
     assert "ERROR 1049 (42000) at line 1: " in said.stderr
-    said = run(client, vgate_process, "select *** from x;", "customer")
+    said = run(client, vgate_process, "select * from where;", "customer")
     assert "ERROR 1064 (42000) at line 1: " in said.stderr
     denied = subprocess.run(
         [client, "--no-defaults", f"--host={vgate_process.host}", f"--port={vgate_process.port}", "--user=nobody",

@@ -11,7 +11,15 @@ from typing import Final
 
 from sqlglot import exp
 
-from vgate.errors import NO_DATABASE, NOT_A_SEQUENCE_TABLE, SYNTAX, UNKNOWN_KEYSPACE, UNSUPPORTED, VgateError
+from vgate.errors import (
+    NO_DATABASE,
+    NOT_A_SEQUENCE_TABLE,
+    SYNTAX,
+    UNKNOWN_KEYSPACE,
+    UNREADABLE,
+    UNSUPPORTED,
+    VgateError,
+)
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.inserts import plan_insert
 from vgate.planner.plan import Access, AnyShard, Const, EveryShard, NextValue, Pass, Plan, Planned, Refuse, Slot
@@ -96,8 +104,7 @@ def _query(text: bytes, mode: LexMode, keyspace: str | None, catalog: Catalog) -
     try:
         tree = parse(text, mode)
     except Unparsed as error:
-        reason = f"this statement on a sharded keyspace, as vgate cannot read it ({error})"
-        raise UNSUPPORTED(construct=reason) from None
+        raise UNREADABLE(reason=error) from None
     found = references(tree.root, keyspace, vschema)
     keyspaces = found.keyspaces
     if not keyspaces:

@@ -127,21 +127,21 @@ def _integer(literal: Literal, column: ColumnType, purpose: Purpose) -> Answer:
 def _whole(literal: Literal, purpose: Purpose) -> int | Never | Unknown:
     """The integer that a literal is, to an integer column.
 
-    Integers and decimals are compared exactly, floats and strings as doubles. Text that is more than digits ('1abc',
-    ' 1', '1e0') is left alone; hexadecimal and bit strings are numbers to one server and text to the other.
+    Integers and decimals are compared exactly, floats and strings as doubles. Fractions are rounded when they are stored,
+    and also when MariaDB looks them up in an index: there ``1.5`` finds 2. Text that is more than digits ('1abc', ' 1',
+    '1e0') is left alone; hexadecimal and bit strings are numbers to one server and text to the other.
     """
     value = literal.value
-    fraction = NEVER if purpose is Purpose.COMPARE else UNKNOWN  # a fraction is rounded when it is stored
     if isinstance(value, int):
         return value
     if isinstance(value, Decimal):
         if not _is_plain(value):
             return UNKNOWN
-        return int(value) if value == value.to_integral_value() else fraction
+        return int(value) if value == value.to_integral_value() else UNKNOWN
     if isinstance(value, float):
         if not -_EXACT <= value <= _EXACT:
             return UNKNOWN
-        return int(value) if value.is_integer() else fraction
+        return int(value) if value.is_integer() else UNKNOWN
     if literal.kind is LiteralKind.STRING and isinstance(value, bytes) and _DIGITS.fullmatch(value):
         number = int(value)
         return number if purpose is Purpose.INSERT or -_EXACT <= number <= _EXACT else UNKNOWN
@@ -172,9 +172,10 @@ def _decimal(literal: Literal, column: ColumnType, vindex: Vindex, purpose: Purp
         return UNKNOWN
     numerator, denominator = value.as_integer_ratio()
     unscaled, rest = divmod(numerator * 10**column.scale, denominator)
-    otherwise = NEVER if purpose is Purpose.COMPARE else UNKNOWN
-    if rest or (unscaled < 0 and column.unsigned):
-        return otherwise
+    if rest:  # rounded, as in ``_whole``
+        return UNKNOWN
+    if unscaled < 0 and column.unsigned:
+        return NEVER if purpose is Purpose.COMPARE else UNKNOWN
     if purpose is Purpose.INSERT:
         precision = _PRECISION.match(column.sql)
         if precision is None or abs(unscaled) >= 10 ** int(precision[1]):

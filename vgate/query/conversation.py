@@ -30,6 +30,7 @@ from vgate.errors import (
     EMPTY_QUERY,
     NO_DATABASE,
     NO_SUCH_TABLE,
+    UNREADABLE,
     UNSUPPORTED,
     SqlError,
     VgateError,
@@ -399,6 +400,8 @@ class Conversation:
         session = self.session
         node = cached.plan
         if isinstance(node, Refuse):
+            if node.error.fault is UNREADABLE:
+                await self._let_a_server_read(call)
             raise node.error
         if self.restricted:
             grants.check(session.login, node)
@@ -435,6 +438,25 @@ class Conversation:
                     self._tables_changed(node.keyspace)
                 return True
         assert_never(node)
+
+    async def _let_a_server_read(self, call: Call) -> None:
+        """A statement that sqlglot does not read may be no SQL at all: PREPARE tells, and runs nothing.
+
+        Raises ServerError with the server's own complaint. The text travels as a variable's value, so that no
+        sql_mode or character set can make anything else of it.
+        """
+        place = (self.keyspace(), self.any_index)
+        connection = await self.scope.take(place)
+        try:
+            await connection.query(f"SET @vgate_statement = x'{call.text.hex()}'")
+            try:
+                await connection.query("PREPARE vgate_statement FROM @vgate_statement")
+                await connection.query("DEALLOCATE PREPARE vgate_statement")
+            finally:
+                if connection.usable:
+                    await connection.query("SET @vgate_statement = NULL")
+        finally:
+            self.scope.give_back(place, connection)
 
     def _tables_changed(self, keyspace: str) -> None:
         """DDL ran: tables and plans have to be looked at anew."""
