@@ -5,4 +5,4 @@ This file knows only their names.
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fix_servers", "tests.fix_vgate", "tests.fix_oracle"]
+pytest_plugins = ["tests.fix_servers", "tests.fix_vgate", "tests.fix_oracle", "tests.fix_accept"]

@@ -128,6 +128,9 @@ async def _serve_until_told(service: Service, sockets: Sequence[socket.socket], 
     """One worker, from its first to its last client: SIGTERM and SIGINT end it, SIGHUP reads the users again."""
     loop = asyncio.get_running_loop()
     told = _told()
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # a worker does not outlive who started it, whatever ended that
+        loop.add_reader(parent.sentinel, told.set)
     async with running(service) as (_, listener):
         loop.add_signal_handler(signal.SIGHUP, _reload, service, listener)
         for each in sockets:
@@ -170,7 +173,8 @@ def _worker(service: Service, sockets: Sequence[socket.socket], report: Connecti
     try:
         uvloop.run(_serve_until_told(service, sockets, lambda: report.send("")))
     except ConfigError as error:
-        report.send(str(error))
+        with contextlib.suppress(OSError):  # nobody may be left to hear it
+            report.send(str(error))
 
 
 def serve(options: ServeOptions) -> int:

@@ -14,7 +14,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import aiomysql
 
@@ -23,7 +23,11 @@ from vgate.session.settings import NO_SETTINGS, Settings, difference
 from vgate.vschema.model import Address
 from vgate.wire.constants import MAX_PAYLOAD, Capability, Command
 from vgate.wire.packets import MalformedPacket, Ok, frame, read_err, read_lenenc, read_ok, read_text_row
+from vgate.wire.prepare import Handle, PrepareResponse
 from vgate.wire.response import FIRST, ROWS, Response
+
+HANDLES: Final = 64
+"""Prepared statements kept on one connection. A server's max_prepared_stmt_count (16,382) is for all connections."""
 
 
 class Sink(Protocol):
@@ -69,7 +73,7 @@ class Owner(Protocol):
 class BackendConnection(asyncio.Protocol):
     """See the module. Attributes are read by the fast path; only this class writes them, but for ``settings``."""
 
-    __slots__ = ("_held", "_writer", "label", "owner", "response", "settings", "sink", "tainted",
+    __slots__ = ("_held", "_usual", "_writer", "handles", "label", "owner", "response", "settings", "sink", "tainted",
                  "thread_id", "transport", "usable", "used_at")
 
     def __init__(self, transport: asyncio.Transport, label: str, thread_id: int, keep: object) -> None:
@@ -77,7 +81,8 @@ class BackendConnection(asyncio.Protocol):
         self.label = label
         self.thread_id = thread_id
         self.settings: Settings = NO_SETTINGS
-        self.response = Response()
+        self._usual = self.response = Response()
+        self.handles: dict[tuple[Settings, bytes], Handle] = {}
         self.sink: Sink | None = None
         self.owner: Owner | None = None
         self.usable = True
@@ -99,6 +104,7 @@ class BackendConnection(asyncio.Protocol):
         if not self.usable:
             raise BACKEND_LOST(label=self.label)
         self.sink = sink
+        self.response = self._usual
         self.response.start(ROWS if columns_only else FIRST)
         self.transport.write(packet)
 
@@ -125,6 +131,33 @@ class BackendConnection(asyncio.Protocol):
         """The decoded rows of a query of vgate's own."""
         answer = await self.query(sql)
         return answer.values() if isinstance(answer, Rows) else []
+
+    async def prepare(self, text: bytes) -> Handle:
+        """The server's handle of a statement, prepared under the settings it carries now. Raises what ``command`` does.
+
+        At most ``HANDLES`` are kept, the least recently used is closed first; closing has no answer.
+        """
+        key = (self.settings, text)
+        handle = self.handles.pop(key, None)
+        if handle is None:
+            if len(self.handles) >= HANDLES:
+                oldest = self.handles.pop(next(iter(self.handles)))
+                self.transport.write(frame(bytes([Command.STMT_CLOSE]) + oldest.id.to_bytes(4, "little")))
+            handle = await self._prepare(text)
+        self.handles[key] = handle
+        return handle
+
+    async def _prepare(self, text: bytes) -> Handle:
+        done: asyncio.Future[Handle] = asyncio.get_running_loop().create_future()
+        sink = Preparation(done)
+        self.relay(frame(bytes([Command.STMT_PREPARE]) + text), sink)
+        self.response = cast(Response, sink.response)
+        try:
+            return await done
+        except asyncio.CancelledError:
+            if self.sink is sink:
+                self.close()
+            raise
 
     async def carry(self, wanted: Settings) -> None:
         """Bring the server session to ``wanted``. Raises ServerError where the server refuses it."""
@@ -218,6 +251,29 @@ class Collector:
             self.answer.set_exception(error)
 
 
+class Preparation:
+    """A sink for the answer to COM_STMT_PREPARE."""
+
+    def __init__(self, done: asyncio.Future[Handle]) -> None:
+        self.response = PrepareResponse()
+        self._done = done
+
+    def received(self, data: bytes, response: Response) -> None:
+        """Nothing: the walker keeps what there is."""
+
+    def finished(self, connection: BackendConnection) -> None:
+        if self._done.done():
+            return
+        if self.response.error is not None:
+            self._done.set_exception(ServerError(*read_err(self.response.error)))
+        else:
+            self._done.set_result(self.response.handle())
+
+    def lost(self, connection: BackendConnection, error: VgateError) -> None:
+        if not self._done.done():
+            self._done.set_exception(error)
+
+
 def packets_of(data: bytes) -> list[bytes]:
     """The payloads of whole packets; those of 16 MB and more joined again."""
     payloads: list[bytes] = []
@@ -250,7 +306,7 @@ async def open_connection(
                 unix_socket=address.unix_socket or None,
                 charset="utf8mb4",
                 autocommit=True,
-                client_flag=Capability.FOUND_ROWS if found_rows else 0,
+                client_flag=Capability.PS_MULTI_RESULTS | (Capability.FOUND_ROWS if found_rows else 0),
                 ssl=ssl,
             )
     except TimeoutError:

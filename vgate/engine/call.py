@@ -5,12 +5,24 @@ It does not know plans.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vgate.engine.output import Output
 from vgate.session.session import Session
 from vgate.sql.lexer import Lexer, LexMode, lexer_for
 from vgate.transactions.scope import Scope
+from vgate.wire.binary import Execution as Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A prepared statement's execution: its text, the COM_STMT_EXECUTE, and values that were sent ahead of it."""
+
+    text: bytes
+    bound: Bound
+    payload: bytes
+    long_data: Mapping[int, bytes]
 
 
 @dataclass(slots=True)
@@ -18,7 +30,8 @@ class Call:
     """``text``: the statement as it is to be sent; ``slots``: its literals, as ``sql.lexer`` split them.
 
     ``pins`` names the construct that ties the session to the server that runs it (empty: none);
-    ``insert_id_read`` is set where the text calls LAST_INSERT_ID(), which must answer for the session.
+    ``insert_id_read`` is set where the text calls LAST_INSERT_ID(), which must answer for the session;
+    ``execution`` where a prepared statement is to run as such, and not its text.
     """
 
     text: bytes
@@ -29,6 +42,7 @@ class Call:
     out: Output
     pins: str = ""
     insert_id_read: bool = False
+    execution: Execution | None = None
 
     @property
     def lexer(self) -> Lexer:

@@ -1,8 +1,8 @@
 """INSERT and REPLACE ... VALUES: every row to its shard, missing ids from a sequence, all or nothing up to COMMIT.
 
 The rows stay the client's own text, cut and joined by offset; only ids, and a column list where none was written, are
-put in. Long statements are worked through in slices, so that other clients are served in between. It does not know
-how the statement was planned.
+put in. Long statements are worked through in slices, so that other clients are served in between. What the answer says
+of ids is in ``engine.insert_id``. This module does not know how the statement was planned.
 """
 
 from __future__ import annotations
@@ -11,28 +11,31 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
+from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
+from vgate.engine.insert_id import Rules, Written, duplicates, in_doubt, insert_ids
 from vgate.engine.route import give_ok
 from vgate.engine.single import run_single
 from vgate.engine.write import combined, write_all
 from vgate.errors import CANNOT_MAP, COLUMN_COUNT, TOO_MANY_ROWS, UNSUPPORTED
+from vgate.planner.build import syntax_error
 from vgate.planner.plan import Access, Insert, InsertKey, OnDuplicate
 from vgate.planner.values import Known, Purpose, read_value
 from vgate.sequences.vitess import VitessSequences
-from vgate.sql.literals import Literal, LiteralKind, read_literal
-from vgate.sql.rows import Row, ValueRows, read_head, values_form
+from vgate.sql.lexer import LexError
+from vgate.sql.literals import Literal, LiteralKind, negated, read_literal
+from vgate.sql.rows import SLICE, Row, ValueRows, read_head, values_form
 from vgate.transactions.scope import Place
 from vgate.vindex.base import Value
 from vgate.wire.packets import Ok
 
-SLICE: Final = 500
-"""Rows worked through before other clients get their turn."""
-
-_ZERO: Final = re.compile(rb"\s*[+-]?0*\.?0*(?:[eE][+-]?\d+)?\s*")
-_DUPLICATES: Final = re.compile(rb"Duplicates: (\d+)")
-_SIGNED: Final = re.compile(rb"([+-])\s*(?=[\d.])")
+_ZERO: Final = re.compile(rb"\s*[+-]?(?:0+\.?0*|\.0+)(?:[eE][+-]?\d+)?\s*")
+_WHOLE: Final = re.compile(rb"\s*[+-]?\d{1,20}(?:\.0*)?\s*")
+_FILLED: Final = frozenset({b"null", b"default", b"\\n"})
+_ALIAS_ID: Final = b"`vgate_generated`"
 
 
 class InsertRun:
@@ -46,32 +49,44 @@ class InsertRun:
         self.sequences = sequences
         self.keep_zero = no_auto_value_on_zero
         self.max_rows = max_rows
-        head = read_head(call.text, call.mode)
-        self.text = values_form(call.text, call.mode, head)
         self.columns: Sequence[str] = plan.columns
         self.missing_id = plan.generated is not None and plan.generated.position is None
-        self.last_explicit = 0
+        self.ids: Sequence[int | None] | None = None  # by row; a generated one where there is one
+        self.first_id = self.count = 0  # those taken from the sequence
+        self.last_id = 0  # the last row's, given or generated
+        self.source: ValueRows
+        self.text: bytes
+        key, generated = plan.sharding, plan.generated
+        self.by_id = key is not None and generated is not None and generated.column == key.column.name
+        self.rules: Rules
 
     async def run(self) -> bool:
         """Insert the rows and answer; False if the answer was an error the server gave."""
-        source = ValueRows(self.text, self.call.mode)
-        rows = await self._rows(source)
-        self._check_counts(rows)
-        wanting = [number for number, row in enumerate(rows) if self._wants_id(row)]
-        first_id = 0
-        if wanting and self.plan.generated is not None:
-            first_id = await self.sequences.take(self.plan.generated.sequence, len(wanting))
-        ids = dict(zip(wanting, range(first_id, first_id + len(wanting)), strict=True))
-        shards = await self._by_shard(rows, ids)
-        texts = {
-            (self.plan.table.name.keyspace, index): self._text(source, rows, numbers, ids)
-            for index, numbers in sorted(shards.items())
-        }
-        return await self._send(texts, [len(numbers) for _, numbers in sorted(shards.items())], first_id)
+        try:
+            head = read_head(self.call.text, self.call.mode)
+            self.text = values_form(self.call.text, self.call.mode, head)
+            self.source = ValueRows(self.text, self.call.mode, head if self.text is self.call.text else None)
+            rows = await self._rows()
+            self._check_counts(rows)
+        except LexError as error:
+            raise syntax_error(self.call.text, min(error.offset, len(self.call.text)), error.reason) from None
+        await self._take_ids(rows)
+        shards = await self._by_shard(rows)
+        keyspace = self.plan.table.name.keyspace
+        numbers: dict[Place, Sequence[int]] = {(keyspace, index): shards[index] for index in sorted(shards)}
+        tail, tells_id = self._tail()
+        self.rules = Rules(
+            self.plan.on_duplicate, self.call.scope.found_rows, self.by_id, self.call.insert_id_read, tells_id,
+            self._counts(),
+        )  # fmt: skip
+        texts = {place: await self._text(rows, wanted, tail) for place, wanted in numbers.items()}
+        if len(texts) == 1 and not self._must_look(len(rows)):
+            return await self._send_one(texts, len(rows))
+        return await self._send_all(texts, numbers)
 
-    async def _rows(self, source: ValueRows) -> list[Row]:
+    async def _rows(self) -> list[Row]:
         rows: list[Row] = []
-        for row in source:
+        for row in self.source:
             rows.append(row)
             if len(rows) % SLICE == 0:
                 await asyncio.sleep(0)
@@ -80,7 +95,10 @@ class InsertRun:
         return rows
 
     def _check_counts(self, rows: list[Row]) -> None:
-        """Every row has a value per column; rows of no values at all stand for defaults, as in MySQL."""
+        """Every row has a value per column; rows of no values at all stand for defaults, as in MySQL.
+
+        Raises COLUMN_COUNT, or LexError where a value is missing between two commas.
+        """
         if self.plan.implicit_columns and all(not row.values for row in rows):
             self.columns = ()
             self.missing_id = self.plan.generated is not None
@@ -88,83 +106,133 @@ class InsertRun:
         expected = len(self.columns)
         for number, row in enumerate(rows, 1):
             if len(row.values) != expected:
+                for start, end in row.values:
+                    if not self.text[start:end].strip():
+                        raise LexError(end)
                 raise COLUMN_COUNT(row=number)
 
-    # -- ids ------------------------------------------------------------------------------------------------------
+    # -- values ---------------------------------------------------------------------------------------------------
 
     def _value(self, row: Row, position: int | None) -> bytes | None:
-        """The text of a row's value; None where the column is missing."""
+        """The text of a row's value, without comments around it; None where the column is missing."""
         if position is None or not self.columns:
             return None
         start, end = row.values[position]
-        return self.text[start:end].strip()
-
-    def _wants_id(self, row: Row) -> bool:
-        generated = self.plan.generated
-        if generated is None:
-            return False
-        raw = self._value(row, generated.position)
-        if raw is None:
-            return True
-        word = raw.lower()
-        if word in (b"null", b"default", b"\\n"):
-            return True
-        literal = self._literal(raw)
-        match literal.kind if literal is not None else None:
-            case LiteralKind.INTEGER | LiteralKind.DECIMAL | LiteralKind.FLOAT:
-                zero = _ZERO.fullmatch(_SIGNED.sub(rb"\1", raw)) is not None
-            case LiteralKind.STRING if literal is not None and isinstance(literal.value, bytes):
-                zero = _ZERO.fullmatch(literal.value) is not None
-            case _:
-                raise UNSUPPORTED(
-                    construct=f"an expression as the value of {generated.column}, whose ids come from a sequence;"
-                    " give a literal, NULL or DEFAULT"
-                )
-        if not zero and literal is not None and literal.kind is LiteralKind.INTEGER and raw.isdigit():
-            self.last_explicit = int(raw)
-        return zero and not self.keep_zero
+        raw = self.text[start:end].strip()
+        if b"*/" in raw or b"\n" in raw:
+            tokens = self.call.lexer.tokens(raw)
+            if tokens:
+                return raw[tokens[0].start : tokens[-1].end]
+        return raw
 
     def _literal(self, raw: bytes) -> Literal | None:
         """The one literal ``raw`` is, sign included; None for any other expression."""
-        tokens = self.call.lexer.tokens(raw)
-        if len(tokens) == 1:
-            return read_literal(raw, self.call.mode)
-        sign = _SIGNED.match(raw)
-        if len(tokens) == 2 and sign is not None:
-            literal = read_literal(raw[sign.end() :], self.call.mode)
-            if literal.kind is LiteralKind.INTEGER and isinstance(literal.value, int):
-                return replace(literal, value=-literal.value) if sign[1] == b"-" else literal
-            return literal if literal.kind in (LiteralKind.DECIMAL, LiteralKind.FLOAT) else None
-        return None
+        literal = read_literal(raw, self.call.mode)
+        if literal.kind is LiteralKind.OTHER:
+            tokens = self.call.lexer.tokens(raw)
+            if len(tokens) != 2:
+                return None
+            sign, number = (raw[token.start : token.end] for token in tokens)
+            if sign not in (b"-", b"+"):
+                return None
+            negative = negated(read_literal(number, self.call.mode))
+            literal = negative if sign == b"-" else negated(negative)
+        return None if literal.kind is LiteralKind.OTHER else literal
+
+    # -- ids ------------------------------------------------------------------------------------------------------
+
+    async def _take_ids(self, rows: list[Row]) -> None:
+        """Take as many values from the sequence as rows want, in one go, so that they are consecutive."""
+        generated = self.plan.generated
+        if generated is None:
+            return
+        wanting: Sequence[int] = range(len(rows))
+        if not self.missing_id:
+            wanting = await self._wanting(rows)
+        if not wanting:
+            return
+        self.count = len(wanting)
+        sequence = generated.sequence
+        first = self.sequences.take_now(sequence, self.count)
+        self.first_id = await self.sequences.take(sequence, self.count) if first is None else first
+        new = range(self.first_id, self.first_id + self.count)
+        if self.count == len(rows):
+            self.ids = new
+        else:
+            filled: list[int | None] = [None] * len(rows)
+            for number, one in zip(wanting, new, strict=True):
+                filled[number] = one
+            self.ids = filled
+        self.last_id = self.ids[-1] or self.last_id
+
+    async def _wanting(self, rows: list[Row]) -> list[int]:
+        """The rows whose id the sequence is to give. Raises UNSUPPORTED where that cannot be known."""
+        wanting: list[int] = []
+        for number, row in enumerate(rows):
+            given = self._given_id(row)
+            if given is None:
+                wanting.append(number)
+            else:
+                self.last_id = given
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+        return wanting
+
+    def _given_id(self, row: Row) -> int | None:
+        """The id that a row gives itself; None for NULL, DEFAULT and 0, in the place of which a server generates one.
+
+        ``''`` and ``'abc'`` are errors or 0 as the sql_mode is, so they are refused.
+        """
+        generated = self.plan.generated
+        assert generated is not None
+        raw = self._value(row, generated.position)
+        assert raw is not None
+        if raw.isdigit():
+            number = int(raw)
+        elif raw.lower() in _FILLED:
+            return None
+        else:
+            literal = self._literal(raw)
+            found = None if literal is None else _whole(literal)
+            if found is None:
+                raise UNSUPPORTED(
+                    construct=f"{_shortened(raw)} as the value of {generated.column}, whose ids come from a sequence;"
+                    " give a whole number, NULL or DEFAULT"
+                )
+            number = found
+        return number if number or self.keep_zero else None
 
     # -- shards ---------------------------------------------------------------------------------------------------
 
-    async def _by_shard(self, rows: list[Row], ids: dict[int, int]) -> dict[int, list[int]]:
+    async def _by_shard(self, rows: list[Row]) -> dict[int, Sequence[int]]:
         """Row numbers by shard index."""
         key = self.plan.sharding
         if key is None:
-            return {0: list(range(len(rows)))}
+            return {0: range(len(rows))}
         servers = self.call.scope.cluster.keyspaces[self.plan.table.name.keyspace]
-        generated = self.plan.generated
-        from_sequence = generated is not None and generated.column == key.column.name
+        ids = self.ids if self.by_id else None
         shards: dict[int, list[int]] = {}
         for number, row in enumerate(rows):
-            value: Value = ids[number] if from_sequence and number in ids else self._stored(key, row)
+            value: Value = None if ids is None else ids[number]
+            if value is None:
+                value = self._stored(key, row)
             keyspace_id = key.vindex.map(value)
             if keyspace_id is None:
                 raise CANNOT_MAP(values=f"[{_shown(value)}]")
-            shards.setdefault(servers.find(keyspace_id), []).append(number)
+            index = servers.find(keyspace_id)
+            if index in shards:
+                shards[index].append(number)
+            else:
+                shards[index] = [number]
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
-        return shards
+        return {**shards}
 
     def _stored(self, key: InsertKey, row: Row) -> Value:
         """What the server will store in the sharding column. Raises where that cannot be known for certain."""
         raw = self._value(row, key.position)
         if raw is None or raw.lower() == b"default":
             return key.default
-        if raw.lower() in (b"null", b"\\n"):
-            return None
         literal = self._literal(raw)
         if literal is None:
             raise UNSUPPORTED(
@@ -173,95 +241,192 @@ class InsertRun:
         found = read_value(literal, key.column, key.vindex, Purpose.INSERT)
         if isinstance(found, Known):
             return found.value
-        raise CANNOT_MAP(values=f"[{raw.decode('utf-8', 'replace')[:64]}]")
+        raise CANNOT_MAP(values=f"[{_shortened(raw)}]")
 
     # -- texts ----------------------------------------------------------------------------------------------------
 
-    def _text(self, source: ValueRows, rows: list[Row], numbers: list[int], ids: dict[int, int]) -> bytes:
+    async def _text(self, rows: list[Row], numbers: Sequence[int], tail: bytes) -> bytes:
         """The statement for one shard: head, its rows, tail."""
-        if len(numbers) == len(rows) and not ids and not self.plan.implicit_columns:
+        source = self.source
+        whole = len(numbers) == len(rows) and self.ids is None and not self.plan.implicit_columns
+        if whole and tail == self.text[source.tail_start :]:
             return self.text
-        parts = [self._head(source), b" "]
-        parts.append(b", ".join(self._row(rows[number], ids.get(number)) for number in numbers))
-        parts.append(b" ")
-        parts.append(self.text[source.tail_start :])
+        parts = [self._head(), b" "]
+        for at in range(0, len(numbers), SLICE):
+            if at:
+                parts.append(b", ")
+                await asyncio.sleep(0)
+            parts.append(b", ".join([self._row(rows[number], number) for number in numbers[at : at + SLICE]]))
+        if tail:
+            parts += (b" ", tail)
         return b"".join(parts)
 
-    def _head(self, source: ValueRows) -> bytes:
+    def _head(self) -> bytes:
         """Everything up to and including VALUES, with the column list the rows now have."""
-        text = self.text
-        before, after = text[: source.keyword_start], text[source.keyword_start : source.head_end]
+        text, source = self.text, self.source
+        values = text[source.keyword_start : source.head_end]
         generated = self.plan.generated
-        names = [_quoted(name) for name in self.columns]
+        names = [self._quoted(name) for name in self.columns] if self.plan.implicit_columns else []
         if self.missing_id and generated is not None:
-            names.append(_quoted(generated.column))
+            names.append(self._quoted(generated.column))
         if self.plan.implicit_columns:
-            return before + b" (" + b", ".join(names) + b") " + after
-        if self.missing_id:
-            close = before.rindex(b")")
-            comma = b", " if self.columns else b""
-            return before[:close] + comma + names[-1] + before[close:] + after
-        return before + after
+            return text[: source.keyword_start] + b" (" + b", ".join(names) + b") " + values
+        if not names:
+            return text[: source.head_end]
+        end = source.head.list_end
+        comma = b", " if self.columns else b""
+        return text[:end] + comma + names[0] + text[end : source.head_end]
 
-    def _row(self, row: Row, new_id: int | None) -> bytes:
+    def _row(self, row: Row, number: int) -> bytes:
         text = self.text
+        new_id = self.ids[number] if self.ids is not None else None
         if new_id is None:
             return text[row.start : row.end]
-        number = b"%d" % new_id
         generated = self.plan.generated
         if self.missing_id or generated is None or generated.position is None:
             comma = b", " if row.values else b""
-            return text[row.start : row.end - 1] + comma + number + b")"
+            return b"%b%b%d)" % (text[row.start : row.end - 1], comma, new_id)
         start, end = row.values[generated.position]
-        return text[row.start : start] + number + text[end : row.end]
+        return b"%b%d%b" % (text[row.start : start], new_id, text[end : row.end])
+
+    def _tail(self) -> tuple[bytes, bool]:
+        """What follows the rows: with the id in the alias's columns, and ``id = LAST_INSERT_ID(id)`` after an update.
+
+        The second is whether it ends so; see ``insert_id.Rules``.
+        """
+        tail = self.text[self.source.tail_start :]
+        generated = self.plan.generated
+        if generated is None or self.plan.on_duplicate is not OnDuplicate.UPDATE:
+            return tail, False
+        tokens = self.call.lexer.tokens(tail)
+        words = [tail[token.start : token.end].lower() for token in tokens]
+        tells_id = self.call.insert_id_read and _sets_id(words, generated.column)
+        if not self.call.insert_id_read and not self.by_id:
+            tells_id = True
+            end = tokens[-1].end
+            name = self._quoted(self.plan.table.name.table) + b"." + self._quoted(generated.column)
+            tail = b"%b, %b = LAST_INSERT_ID(%b)%b" % (tail[:end], name, name, tail[end:])
+        if self.missing_id and words[0] == b"as" and words[2] == b"(":
+            end = tokens[words.index(b")")].start
+            tail = b"%b, %b%b" % (tail[:end], _ALIAS_ID, tail[end:])
+        return tail, tells_id
+
+    def _quoted(self, name: str) -> bytes:
+        """A name put into the client's text, which is in the client's character set."""
+        if not name.isascii() and not self.call.mode.charset.startswith("utf8"):
+            raise UNSUPPORTED(
+                construct=f"INSERT without column {name} in its list, when SET NAMES is {self.call.mode.charset}"
+            )
+        return b"`" + name.replace("`", "``").encode("utf-8") + b"`"
 
     # -- sending --------------------------------------------------------------------------------------------------
 
-    async def _send(self, texts: dict[Place, bytes], counts: list[int], first_id: int) -> bool:
-        given = first_id or self.last_explicit
-        if len(texts) == 1:
-            ((place, text),) = texts.items()
-            edit = (lambda ok: replace(ok, insert_id=given)) if given else None
-            done = await run_single(self.call, place, text, Access.WRITE, edit)
-            if done and first_id:
-                self.call.session.insert_id = first_id
-            return done
-        answers = await write_all(self.call, texts)
-        answer = replace(combined(answers), info=self._info(answers, counts))
-        if not first_id and self.last_explicit:
-            before = self.call.session.insert_id
-            give_ok(self.call, answer, insert_id=self.last_explicit)
-            self.call.session.insert_id = before
-        else:
-            give_ok(self.call, answer, insert_id=first_id)
+    def _must_look(self, count: int) -> bool:
+        """True if which of several rows were stored may have to be asked, before the answer can be given."""
+        if count == 1 or not self.first_id or self.by_id:
+            return False
+        return self.plan.on_duplicate in (OnDuplicate.IGNORE, OnDuplicate.UPDATE)
+
+    async def _send_one(self, texts: dict[Place, bytes], count: int) -> bool:
+        """All rows are on one shard: its answer is passed on, but for the insert id."""
+        ((place, text),) = texts.items()
+        session = self.call.session
+        insert_id: int | None = None
+
+        def edit(ok: Ok) -> Ok:
+            nonlocal insert_id
+            written = Written(ok, count, self.first_id, self.last_id)
+            given, insert_id = insert_ids(self.rules, [written], written)
+            return replace(ok, insert_id=given)
+
+        done = await run_single(self.call, place, text, Access.WRITE, edit)
+        if insert_id is not None:
+            session.insert_id = insert_id
+        return done
+
+    async def _send_all(self, texts: dict[Place, bytes], numbers: dict[Place, Sequence[int]]) -> bool:
+        """Run every shard's text, all or nothing, and make one answer of theirs."""
+        stored: dict[Place, int] = {}
+
+        async def look(place: Place, connection: BackendConnection, ok: Ok) -> None:
+            if in_doubt(self.rules, self._written(ok, numbers[place])) and self._is_indexed():
+                stored[place] = await self._first_stored(connection)
+
+        answers = await write_all(self.call, texts, numbers, look)
+        written = [
+            replace(self._written(ok, wanted), stored=stored.get(place))
+            for (place, wanted), ok in zip(numbers.items(), answers, strict=True)
+        ]
+        last = max(zip(numbers.values(), written, strict=True), key=lambda pair: pair[0][-1])[1]
+        given, insert_id = insert_ids(self.rules, written, last)
+        answer = combined(answers)
+        if len(written) > 1:
+            count = sum(one.rows for one in written)
+            same = sum(duplicates(self.rules, one) for one in written)
+            info = b"Records: %d  Duplicates: %d  Warnings: %d" % (count, same, answer.warnings)
+            answer = replace(answer, info=info)
+        give_ok(self.call, replace(answer, insert_id=given), insert_id)
         return True
 
-    def _info(self, answers: list[Ok], counts: list[int]) -> bytes:
-        """The info line of all rows together; a server leaves it out where it was given a single row.
+    def _written(self, ok: Ok, numbers: Sequence[int]) -> Written:
+        first = 0
+        if self.ids is not None:
+            first = next((one for number in numbers if (one := self.ids[number]) is not None), 0)
+        return Written(ok, len(numbers), first, self.last_id)
 
-        What counts as a duplicate is as in ``mysql_insert``: with IGNORE a row that was not stored, else a row that was
-        replaced or updated.
-        """
-        duplicates = 0
-        for answer, rows in zip(answers, counts, strict=True):
-            found = _DUPLICATES.search(answer.info)
-            if found is not None:
-                duplicates += int(found[1])
-            elif rows == 1 and self.plan.on_duplicate is OnDuplicate.IGNORE:
-                duplicates += 1 - answer.affected
-            elif rows == 1:  # affected: 2 for an update, and 1 more than was deleted for a REPLACE
-                duplicates += max(0, answer.affected - 1)
-        warnings = sum(answer.warnings for answer in answers)
-        return b"Records: %d  Duplicates: %d  Warnings: %d" % (sum(counts), duplicates, warnings)
+    def _counts(self) -> bool:
+        """True if the servers have the column as AUTO_INCREMENT, too."""
+        info = self.call.scope.cluster.table(self.plan.table.name)
+        column = info.column(self.plan.generated.column) if info is not None and self.plan.generated else None
+        return column is not None and column.auto_increment
+
+    def _is_indexed(self) -> bool:
+        """True if rows are found quickly by their ids."""
+        info = self.call.scope.cluster.table(self.plan.table.name)
+        name = self.plan.generated.column if self.plan.generated is not None else ""
+        return info is not None and any(key.columns[0] == name for key in info.unique_keys)
+
+    async def _first_stored(self, connection: BackendConnection) -> int:
+        """The first of the ids taken for this statement that is in the table; 0 if none is."""
+        assert self.plan.generated is not None
+        column, table = self._quoted(self.plan.generated.column), self._quoted(self.plan.table.name.table)
+        range_ = (self.first_id, self.first_id + self.count)
+        ((found,),) = await connection.rows(
+            b"SELECT MIN(%b) FROM %b WHERE %b >= %d AND %b < %d" % (column, table, column, range_[0], column, range_[1])
+        )
+        return int(found or 0)
 
 
-def _quoted(name: str) -> bytes:
-    return b"`" + name.replace("`", "``").encode("utf-8") + b"`"
+def _sets_id(words: Sequence[bytes], column: str) -> bool:
+    """True if among ``words`` there is a ``LAST_INSERT_ID(column)``."""
+    starts = (index for index, word in enumerate(words) if word == b"last_insert_id")
+    for start in starts:
+        inside = words[start + 2 : start + 6]
+        if b")" in inside and inside[inside.index(b")") - 1].strip(b"`") == column.encode("utf-8"):
+            return True
+    return False
+
+
+def _whole(literal: Literal) -> int | None:
+    """The whole number a literal is, also in quotes; None if it is none."""
+    value = literal.value
+    match literal.kind:
+        case LiteralKind.INTEGER | LiteralKind.BOOLEAN if isinstance(value, int):
+            return value
+        case LiteralKind.DECIMAL | LiteralKind.FLOAT if isinstance(value, Decimal | float) and value == value // 1:
+            return int(value)
+        case LiteralKind.STRING if isinstance(value, bytes):
+            if _ZERO.fullmatch(value):
+                return 0
+            return int(value.partition(b".")[0]) if _WHOLE.fullmatch(value) else None
+    return None
+
+
+def _shortened(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")[:64]
 
 
 def _shown(value: Value) -> str:
     if value is None:
         return "NULL"
     return str(value) if isinstance(value, int) else value.decode("utf-8", "replace")
-
-

@@ -50,15 +50,17 @@ class Downstream(Protocol):
 
 
 class Output:
-    """The answer to one command. ``sequence`` numbers its packets; ``more`` is set while statements follow."""
+    """The answer to one command. ``sequence`` numbers its packets; ``more`` is set while statements follow,
+    ``binary`` where rows are those of a prepared statement."""
 
-    __slots__ = ("down", "more", "sequence", "session")
+    __slots__ = ("binary", "down", "more", "sequence", "session")
 
     def __init__(self, down: Downstream, session: Session) -> None:
         self.down = down
         self.session = session
         self.sequence = 1
         self.more = False
+        self.binary = False
 
     @property
     def status(self) -> int:
@@ -80,7 +82,9 @@ class Output:
 
     def rows(self, columns: Sequence[ColumnDefinition], rows: Iterable[Sequence[bytes | None]]) -> None:
         """A small result set of vgate's own."""
-        data, self.sequence = result_set(columns, rows, status=self.status, sequence=self.sequence)
+        data, self.sequence = result_set(
+            columns, rows, status=self.status, sequence=self.sequence, binary=self.binary
+        )
         self.down.write(data)
 
     async def relay(

@@ -57,20 +57,19 @@ async def run_route(call: Call, plan: Route) -> bool:
         raise UNSUPPORTED(construct=f"sql_select_limit across {len(places)} shards")
     if plan.access is Access.WRITE:
         answer = combined(await write_all(call, {place: call.text for place in places}))
-        give_ok(call, answer)
+        give_ok(call, answer, answer.insert_id or None)  # an UPDATE's or DELETE's is that of LAST_INSERT_ID(expr)
         return True
     await run_scatter(call, places, call.text)
     return True
 
 
-def give_ok(call: Call, answer: Ok, *, insert_id: int = 0) -> None:
-    """Answer with an OK that several shards made; ``insert_id`` is the first value a sequence gave, if one did."""
+def give_ok(call: Call, answer: Ok, insert_id: int | None = None) -> None:
+    """Answer with an OK that several shards made; LAST_INSERT_ID() becomes ``insert_id`` (None: it stays)."""
     session = call.session
-    given = insert_id or answer.insert_id
     session.row_count = answer.affected
-    if given:
-        session.insert_id = given
-    call.out.ok(answer.affected, given, answer.warnings, answer.info)
+    if insert_id is not None:
+        session.insert_id = insert_id
+    call.out.ok(answer.affected, answer.insert_id, answer.warnings, answer.info)
 
 
 async def run_every(call: Call, plan: EveryShard) -> None:

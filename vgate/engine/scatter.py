@@ -13,14 +13,15 @@ from typing import Final
 
 from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
+from vgate.engine.command import command_for
 from vgate.engine.output import Output
-from vgate.engine.rename import columns_of, text_for
+from vgate.engine.rename import columns_of
 from vgate.engine.single import read_warnings
 from vgate.errors import ServerError, VgateError
 from vgate.session.session import Diagnostic
 from vgate.transactions.scope import Place
-from vgate.wire.constants import MAX_PAYLOAD, Command
-from vgate.wire.packets import eof_payload, frame, read_err, read_lenenc
+from vgate.wire.constants import MAX_PAYLOAD
+from vgate.wire.packets import eof_payload, read_err, read_lenenc
 from vgate.wire.renumber import Renumbering
 from vgate.wire.response import Response
 from vgate.wire.schemas import SchemaRename
@@ -140,8 +141,7 @@ async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
                 await connections[place].query(f"SET last_insert_id = {call.session.insert_id}")
         streams = [ShardStream(connection) for connection in connections.values()]
         for place, stream in zip(places, streams, strict=True):
-            packet = frame(bytes([Command.QUERY]) + text_for(call, place, text))
-            stream.connection.relay(packet, stream)
+            stream.connection.relay(await command_for(call, place, stream.connection, text), stream)
         await _concatenate(call, streams, columns_of(call, places[0]))
     finally:
         for place, connection in connections.items():

@@ -8,41 +8,64 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.rename import text_for
 from vgate.engine.single import ROLLED_BACK, read_warnings
-from vgate.errors import BUG, SqlError
+from vgate.errors import BUG, ServerError, SqlError
 from vgate.session.session import Diagnostic
 from vgate.transactions.scope import Place, Scope
 from vgate.wire.packets import Ok
 
 _NUMBERS: Final = re.compile(rb"\d+")
+_WARNINGS: Final = re.compile(rb"(?<=Warnings: )\d+")
+_AT_ROW: Final = re.compile(r"(?<= at row )(\d+)$")
+
+_OF_STATEMENT: Final = frozenset({1287, 1364, 1681})
+"""Warnings about a statement's text, which one server gives once however many rows there are: deprecated syntax, and a
+column that is neither given nor has a default."""
+
+Numbers = Mapping[Place, Sequence[int]]
+"""For each shard, which rows of the client's statement (from 0) its text has."""
+
+After = Callable[[Place, BackendConnection, Ok], Awaitable[None]]
+"""Called when a shard has answered, before anything is committed."""
 
 
-async def write_all(call: Call, texts: Mapping[Place, bytes]) -> list[Ok]:
+async def write_all(
+    call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None = None, after: After | None = None
+) -> list[Ok]:
     """Run each shard's text, in parallel, atomically up to COMMIT; the OKs in the order of ``texts``.
 
-    Warnings are kept in the session. Raises the first shard's error, after undoing the others.
+    Warnings are kept in the session. Raises one shard's error, after undoing the others. With ``numbers``, errors and
+    warnings that name a row name the client's.
     """
     scope = call.scope
     own = not scope.transactional
     scope.hidden = scope.hidden or own
     connections: dict[Place, BackendConnection] = {}
+    running = own
     try:
         for place in texts:
             connections[place] = await scope.take(place)
         if not own:
             await scope.mark(list(texts))
-        answers = await _run(call, texts, connections)
+            running = True
+        answers = await _run(call, texts, connections, numbers or {})
+        if after is not None:
+            for (place, connection), answer in zip(connections.items(), answers, strict=True):
+                await after(place, connection, answer)
         if own:
             await scope.commit()
         return answers
     except BaseException as error:
-        await asyncio.shield(_undo(scope, list(texts), own, error))
+        if running:  # else nothing was done yet, and the savepoint that is there may be an earlier statement's
+            await asyncio.shield(_undo(scope, list(texts), own, error))
         raise
     finally:
         if own:
@@ -50,26 +73,77 @@ async def write_all(call: Call, texts: Mapping[Place, bytes]) -> list[Ok]:
 
 
 async def _run(
-    call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection]
+    call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection], numbers: Numbers
 ) -> list[Ok]:
     if call.insert_id_read:
         for connection in connections.values():
             await connection.query(f"SET last_insert_id = {call.session.insert_id}")
     running = (connections[place].query(text_for(call, place, text)) for place, text in texts.items())
     results = await asyncio.gather(*running, return_exceptions=True)
+    failed: list[SqlError] = []
     answers: list[Ok] = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        if isinstance(result, Rows):
-            raise BUG(detail="a write on several shards answered with rows")
-        answers.append(result)
-    diagnostics: list[Diagnostic] = []
-    for connection, answer in zip(connections.values(), answers, strict=True):
-        if answer.warnings:
-            diagnostics += await read_warnings(connection)
-    call.session.diagnostics = diagnostics
-    return answers
+    for place, result in zip(texts, results, strict=True):
+        match result:
+            case Ok():
+                answers.append(result)
+            case Rows():
+                raise BUG(detail="a write on several shards answered with rows")
+            case ServerError():
+                message = _renumbered(result.message, numbers.get(place))
+                failed.append(ServerError(result.errno, result.sqlstate, message))
+            case SqlError():
+                failed.append(result)
+            case BaseException():
+                raise result
+    if failed:
+        raise min(failed, key=_order)
+    return await _with_warnings(call, connections, answers, numbers)
+
+
+def _order(error: SqlError) -> tuple[bool, bool, int]:
+    """Which of several shards' errors the client is to see.
+
+    First one after which the transaction cannot go on; then the one a single server would have met first, as far as
+    they say so.
+    """
+    row = _AT_ROW.search(error.message)
+    ends = not isinstance(error, ServerError) or error.errno in ROLLED_BACK
+    return not ends, row is None, int(row[1]) if row else 0
+
+
+def _renumbered(message: str, rows: Sequence[int] | None) -> str:
+    """An error or warning ``... at row 2`` of one shard, with the row's number in the client's statement."""
+    found = _AT_ROW.search(message) if rows is not None else None
+    if found is None or rows is None or not 0 < int(found[1]) <= len(rows):
+        return message
+    return message[: found.start()] + str(rows[int(found[1]) - 1] + 1)
+
+
+async def _with_warnings(
+    call: Call, connections: Mapping[Place, BackendConnection], answers: list[Ok], numbers: Numbers
+) -> list[Ok]:
+    """Keep what the shards warn of in the session, by row; the answers, less the warnings another gave already."""
+    kept: list[tuple[int, Diagnostic]] = []
+    of_statement: Counter[Diagnostic] = Counter()
+    counted: list[Ok] = []
+    for (place, connection), answer in zip(connections.items(), answers, strict=True):
+        here: Counter[Diagnostic] = Counter()
+        repeated = row = 0
+        for one in await read_warnings(connection) if answer.warnings else []:
+            if one.code in _OF_STATEMENT:
+                here[one] += 1
+                if here[one] <= of_statement[one]:
+                    repeated += 1
+                    continue
+                of_statement[one] = here[one]
+            message = _renumbered(one.message, numbers.get(place))
+            found = _AT_ROW.search(message)
+            row = int(found[1]) if found else row  # those that name no row stay where they were among the others
+            kept.append((row, replace(one, message=message)))
+        counted.append(replace(answer, warnings=answer.warnings - repeated) if repeated else answer)
+    kept.sort(key=lambda pair: pair[0])
+    call.session.diagnostics = [one for _, one in kept]
+    return counted
 
 
 async def _undo(scope: Scope, places: list[Place], own: bool, error: BaseException) -> None:
@@ -82,6 +156,9 @@ async def _undo(scope: Scope, places: list[Place], own: bool, error: BaseExcepti
         await scope.rollback()
     else:
         await scope.undo([place for place in places if place in scope.begun])
+        if not scope.session.in_transaction:  # it had to be rolled back whole, and the client must be told, even if
+            scope.session.begin()  # it takes no notice of the error: the next statement says so, until ROLLBACK
+            scope.broken = True
 
 
 def combined(answers: list[Ok]) -> Ok:
@@ -89,12 +166,13 @@ def combined(answers: list[Ok]) -> Ok:
     if len(answers) == 1:
         return answers[0]
     infos = [answer.info for answer in answers if answer.info]
+    warnings = sum(answer.warnings for answer in answers)
     return Ok(
         affected=sum(answer.affected for answer in answers),
         insert_id=next((answer.insert_id for answer in answers if answer.insert_id), 0),
         status=answers[0].status,
-        warnings=sum(answer.warnings for answer in answers),
-        info=added(infos),
+        warnings=warnings,
+        info=_WARNINGS.sub(b"%d" % warnings, added(infos)),
     )
 
 

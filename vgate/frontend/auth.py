@@ -188,14 +188,23 @@ class Authentication:
         self._plugin = ""
         self._state = _State.START
 
-    def start(self, plugin: str, data: bytes) -> Step:
-        """The client's handshake response: the plugin it used, and what that made of password and scramble."""
+    def start(self, plugin: str | None, data: bytes) -> Step:
+        """The client's handshake response: the plugin it used, and what that made of password and scramble.
+
+        None is a client from before plugins: its own is the native one, and it cannot be sent to another. The
+        others' data are theirs only for the greeting's plugin. For any other one libmysqlclient sends no data at
+        all, and waits for an AuthSwitchRequest: an OK would confuse it even if it has no password.
+        """
         if self._state is not _State.START:
             raise RuntimeError("authentication starts once")
-        if plugin == NATIVE and self._sha2_only:
-            return self._switch(SHA2)
-        if plugin not in (NATIVE, SHA2):
-            return self._switch(SHA2 if self._sha2_only else self._default)
+        if plugin is None:
+            self._plugin = NATIVE
+            return self._scrambled(data)
+        wanted = plugin if plugin in (NATIVE, SHA2) else self._default
+        if wanted == NATIVE and self._sha2_only:
+            wanted = SHA2
+        if wanted != plugin or wanted != self._default:
+            return self._switch(wanted)
         self._plugin = plugin
         return self._scrambled(data)
 

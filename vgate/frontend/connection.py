@@ -220,13 +220,18 @@ class ClientConnection(asyncio.Protocol):
             case Command.STMT_PREPARE:
                 self.start(self.conversation.prepared.prepare(packet[5:]))
             case Command.STMT_EXECUTE:
-                self.start(self.conversation.prepared.execute(packet))
+                if self.conversation.fast_execution(packet[4:]):
+                    self._busy = True
+                else:
+                    self.start(self.conversation.prepared.execute(packet[4:]))
             case Command.STMT_RESET:
-                self.start(self.conversation.prepared.reset(packet))
+                self.start(self.conversation.prepared.reset(packet[4:]))
+            case Command.STMT_FETCH:
+                self.start(self.conversation.prepared.fetch(packet[4:]))
             case Command.STMT_CLOSE:
-                self.conversation.prepared.close(packet)
+                self.conversation.prepared.close(packet[4:])
             case Command.STMT_SEND_LONG_DATA:
-                pass  # MySQL does not answer it either
+                self.conversation.prepared.send_long_data(packet[4:])
             case _:
                 self._error(UNKNOWN_COMMAND())
 

@@ -38,7 +38,6 @@ from vgate.errors import (
 )
 from vgate.frontend.auth import Accounts, Ask, Authentication, Denied, Granted, NeedKey, RsaKeys, Step
 from vgate.frontend.greeting import (
-    NATIVE,
     SCRAMBLE_LENGTH,
     Greeting,
     HandshakeResponse,
@@ -284,8 +283,7 @@ class Handshake(asyncio.BufferedProtocol):
             default=terms.plugin, scramble=self._scramble, secure=self._secure,
         )  # fmt: skip
         self._take = self._auth_packet
-        # A client that cannot name its plugin is older than all others, and cannot be sent to another one.
-        plugin = response.plugin if response.capabilities & Capability.PLUGIN_AUTH else NATIVE
+        plugin = response.plugin if response.capabilities & Capability.PLUGIN_AUTH else None
         self._step(response, self._auth.start(plugin, response.auth))
 
     def _auth_packet(self, payload: bytes) -> None:

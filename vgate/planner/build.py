@@ -1,46 +1,46 @@
 """From a statement's text to its plan: decides what kind of statement it is and asks the module that knows the kind.
 
-``reads`` plans SELECT, UPDATE and DELETE, ``inserts`` INSERT and REPLACE, ``statements`` reads DDL. An unsharded
-keyspace takes any statement as it is, so sqlglot is asked only where a sharded table may be concerned. Pure: no I/O,
-and plans name no shards. It does not know statements that the session answers itself (``sql.statements``).
+``reads`` plans SELECT, UPDATE and DELETE, ``inserts`` INSERT and REPLACE, ``ddl`` and ``looks`` what their names say.
+An unsharded keyspace takes any statement as it is, so sqlglot is asked only where another keyspace may be concerned.
+Pure: no I/O, and plans name no shards. It does not know statements that the session answers itself
+(``sql.statements``).
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
 
-from vgate.errors import (
-    NO_DATABASE,
-    NOT_A_SEQUENCE_TABLE,
-    SYNTAX,
-    UNKNOWN_KEYSPACE,
-    UNREADABLE,
-    UNSUPPORTED,
-    VgateError,
-)
+from vgate.errors import NO_DATABASE, NOT_A_SEQUENCE_TABLE, SYNTAX, UNREADABLE, UNSUPPORTED, VgateError
 from vgate.planner.catalog import Catalog, NeedTables
+from vgate.planner.ddl import plan_ddl, read_ddl
+from vgate.planner.functions import foreign_function, sequence_function
 from vgate.planner.inserts import plan_insert
-from vgate.planner.plan import Access, AnyShard, Const, EveryShard, NextValue, Pass, Plan, Planned, Refuse, Slot
-from vgate.planner.reads import plan_sharded
-from vgate.planner.references import references, resolve_name
-from vgate.planner.statements import Ddl, Words, read_ddl, shown_database
-from vgate.sql.lexer import LexMode
-from vgate.sql.tree import Unparsed, parse
+from vgate.planner.looks import LOOKS, ask, explained, plan_explained, plan_look
+from vgate.planner.plan import Access, AnyShard, Const, NextValue, Pass, Plan, Planned, Refuse, Slot
+from vgate.planner.reads import access_of_tree, plan_sharded
+from vgate.planner.references import References, references, resolve_name
+from vgate.planner.schemata import named_keyspaces
+from vgate.planner.statements import Words, construct_of
+from vgate.sql.lexer import LexError, LexMode, lexer_for
+from vgate.sql.rows import read_head
+from vgate.sql.tree import Tree, Unparsed, parse
 from vgate.vschema.model import TableName, TableType, VSchema
 from vgate.vschema.names import SYSTEM_SCHEMAS
 
 _QUERIES: Final = ("select", "with", "(", "table", "values", "update", "delete")
 _VERB_NAMES: Final = """
     alter analyze backup begin binlog cache call change check checksum clone close commit deallocate declare delete
-    delimiter do drop end execute fetch flush get grant handler import insert install kill load lock open optimize
-    prepare purge release rename repair replace reset resignal restart return revoke rollback savepoint set shutdown
-    signal start stop truncate uninstall unlock update use xa
+    delimiter do drop end execute fetch flush get grant handler import insert install load lock open optimize prepare
+    purge release rename repair replace reset resignal restart return revoke rollback savepoint set shutdown signal
+    start stop truncate uninstall unlock update use xa
 """
 _VERBS: Final = frozenset(_VERB_NAMES.split())
 """First words of statements, besides those that are planned. Servers know no others, so others are syntax errors."""
-_LOOKS: Final = ("show", "describe", "desc", "explain", "help", "checksum")
+_DATABASES: Final = re.compile(rb"\s*(?:create|alter|drop)\s+(?:or\s+replace\s+)?(?:database|schema)\b", re.I)
 
 
 def plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalog: Catalog) -> Planned | NeedTables:
@@ -52,137 +52,194 @@ def plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalog
         return _plan(text, shape, mode, keyspace, catalog)
     except VgateError as error:
         return Planned(Refuse(error))
+    except RecursionError:
+        return Planned(Refuse(UNSUPPORTED(construct="a statement that is nested this deeply")))
 
 
 def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalog: Catalog) -> Planned | NeedTables:
     vschema = catalog.vschema
-    words = Words(shape, mode)
-    verb = words.word()
+    verb = _verb(shape, mode)
     if verb in ("insert", "replace"):
         return plan_insert(text, shape, mode, keyspace, catalog)
-    known = frozenset(vschema.keyspaces)
+    if verb == "kill":
+        raise UNSUPPORTED(construct="this form of KILL, as servers do not know vgate's connection ids")
+    if verb in LOOKS:
+        return _look(text, mode, keyspace, catalog)
+    words = Words(shape, mode)
+    mentioned = [name for name in words.qualifiers(vschema.keyspaces) if name != keyspace]
     current = vschema.keyspace(keyspace) if keyspace is not None else None
-    mentioned = [name for name in words.databases(known) if name != keyspace]
-    if current is not None and not current.sharded and not mentioned and verb not in _LOOKS:
+    plain = not mentioned and not words.qualifiers(_SCHEMAS) and _DATABASES.match(shape) is None
+    if current is not None and not current.sharded and plain:
         return Planned(Pass(current.name, access_of(verb, shape)))
     if verb in _QUERIES:
-        return _query(text, mode, keyspace, catalog)
+        return _query(text, shape, mode, keyspace, catalog)
     ddl = read_ddl(words)
     if ddl is not None:
-        return Planned(_ddl(ddl, keyspace, vschema))
-    if verb in _LOOKS:
-        return Planned(_look(Words(shape, mode), verb, keyspace, vschema))
+        planned = plan_ddl(ddl, mentioned, keyspace, catalog)
+        return planned if isinstance(planned, NeedTables) else Planned(planned)
     if verb not in _VERBS:
         raise syntax_error(text, text.lower().find(verb.encode("latin-1")))
-    target = mentioned[0] if len(mentioned) == 1 and current is None else keyspace
+    return Planned(_other(words, verb, mentioned, keyspace, vschema))
+
+
+_SCHEMAS: Final = frozenset({*SYSTEM_SCHEMAS, *(name.upper() for name in SYSTEM_SCHEMAS)})
+
+
+def _verb(shape: bytes, mode: LexMode) -> str:
+    """The first word; of a long INSERT nothing more is read."""
+    token = next(lexer_for(mode).scan(shape), None)
+    return "" if token is None else shape[token.start : token.end].decode("latin-1").lower()
+
+
+def _other(words: Words, verb: str, mentioned: list[str], keyspace: str | None, vschema: VSchema) -> Plan:
+    """What is neither a query nor DDL: the business of one server, so of an unsharded keyspace."""
+    target = keyspace if keyspace is not None else mentioned[0] if len(mentioned) == 1 else None
+    if verb == "call":  # the procedure's own keyspace, whatever is in use
+        words.at = 1
+        name = words.name()
+        if name is not None and name[0] is not None and name[0].lower() not in SYSTEM_SCHEMAS:
+            target = vschema.keyspace(name[0]).name
     if target is None:
         raise NO_DATABASE()
-    if not vschema.keyspace(target).sharded and not mentioned:
-        return Planned(Pass(target, Access.WRITE))
-    raise UNSUPPORTED(construct=f"{_construct(words)} on a sharded keyspace; aim at one shard (use `keyspace:shard`)")
-
-
-def _construct(words: Words) -> str:
-    words.at = 0
-    return " ".join(filter(None, (words.word(ahead).upper() for ahead in range(2))))
+    if vschema.keyspace(target).sharded:
+        construct = construct_of(words)
+        raise UNSUPPORTED(construct=f"{construct} on a sharded keyspace; aim at one shard (use `keyspace:shard`)")
+    others = [name for name in mentioned if name != target]
+    if others:
+        raise UNSUPPORTED(construct=f"{construct_of(words)} over several keyspaces ({', '.join([target, *others])})")
+    return Pass(target, Access.WRITE)
 
 
 def access_of(verb: str, shape: bytes) -> Access:
     """How a statement for an unsharded keyspace may be treated: only a plain SELECT may be tried again."""
+    if verb in ("show", "describe", "desc", "help"):
+        return Access.READ
     if verb not in ("select", "(", "with", "table", "values"):
         return Access.WRITE
     lower = shape.lower()
-    locks = b" for update" in lower or b" for share" in lower or b"lock in share" in lower or b"into" in lower
-    return Access.LOCK if locks or verb == "with" else Access.READ
+    if b" for update" in lower or b" for share" in lower or b"lock in share" in lower or b"into" in lower:
+        return Access.LOCK
+    writes = verb == "with" and re.search(rb"\b(?:update|delete)\b", lower)
+    return Access.WRITE if writes else Access.READ
 
 
 # -- queries ------------------------------------------------------------------------------------------------------
 
 
-def _query(text: bytes, mode: LexMode, keyspace: str | None, catalog: Catalog) -> Planned | NeedTables:
+def _query(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalog: Catalog) -> Planned | NeedTables:
     vschema = catalog.vschema
+    unsharded = keyspace is not None and not vschema.keyspace(keyspace).sharded
+    words = Words(shape, mode)
     try:
         tree = parse(text, mode)
     except Unparsed as error:
-        raise UNREADABLE(reason=error) from None
+        if unsharded and keyspace is not None and not words.qualifiers(set(vschema.keyspaces) - {keyspace}):
+            return Planned(Pass(keyspace, access_of(words.word(), shape)))
+        raise UNREADABLE(reason=_unreadable(words) or error) from None
     found = references(tree.root, keyspace, vschema)
-    keyspaces = found.keyspaces
-    if not keyspaces:
-        return Planned(_no_tables(tree.root, keyspace, vschema))
+    planned = _of_tree(tree, found, words, mode, keyspace, catalog)
+    return planned if isinstance(planned, NeedTables) else replace(planned, depends=planned.depends + _unnumbered(tree))
+
+
+def _unnumbered(tree: Tree) -> tuple[int, ...]:
+    """The literals that the tree has without their slot: another of the same shape may have one, and another plan."""
+    if tree.root.find(exp.HexString, exp.BitString, exp.National) is None:
+        return ()
+    return tuple(index for index, raw in enumerate(tree.slots) if isinstance(raw, bytes) and _ODD.match(raw))
+
+
+_ODD: Final = re.compile(rb"0[xb]|[xXbBnN]'")
+
+
+def _of_tree(
+    tree: Tree, found: References, words: Words, mode: LexMode, keyspace: str | None, catalog: Catalog
+) -> Planned | NeedTables:
+    vschema = catalog.vschema
+    owners = found.keyspaces
     if found.system:
-        raise UNSUPPORTED(construct="tables of the servers' own schemas together with others")
-    if len(keyspaces) > 1:
-        raise UNSUPPORTED(construct=f"tables of several keyspaces ({', '.join(keyspaces)}) in one statement")
-    (name,) = keyspaces
-    if vschema.keyspace(name).sharded:
-        return plan_sharded(tree, found, catalog)
-    access = Access.READ
-    if isinstance(tree.root, exp.Update | exp.Delete):
-        access = Access.WRITE
-    elif b"into" in tree.words or any(select.args.get("locks") for select in tree.root.find_all(exp.Select)):
-        access = Access.LOCK
-    return Planned(Pass(name, access, tuple(dict.fromkeys(one.name for one in found.found))))
-
-
-def _no_tables(root: exp.Expression, keyspace: str | None, vschema: VSchema) -> Plan:
-    """A statement about no table, or the servers' own: any server can answer."""
-    if isinstance(root, exp.Update | exp.Delete):
-        raise UNSUPPORTED(construct="a write to a system table; aim at one shard (use `keyspace:shard`)")
-    return _any(keyspace, vschema)
-
-
-def _any(keyspace: str | None, vschema: VSchema) -> Plan:
-    """Some server: one of the keyspace in use, else of an unsharded keyspace, else of any."""
-    if keyspace is not None:
-        return AnyShard(keyspace, Access.READ)
-    order = sorted(vschema.keyspaces.values(), key=lambda one: one.sharded)
-    return AnyShard(order[0].name, Access.READ)
-
-
-# -- other statements -----------------------------------------------------------------------------------------------
-
-
-def _ddl(ddl: Ddl, keyspace: str | None, vschema: VSchema) -> Plan:
-    names: list[TableName] = []
-    for qualifier, table in ddl.tables:
-        owner = qualifier if qualifier is not None else keyspace
-        if owner is None:
-            names.append(resolve_name(None, table, None, vschema))
-        else:
-            names.append(TableName(vschema.keyspace(owner).name, table))
-    owners = {name.keyspace for name in names} or ({keyspace} if keyspace is not None else set())
+        return _of_schemas(tree, owners, mode, keyspace, vschema)
     if not owners:
-        raise NO_DATABASE()
+        return Planned(_no_tables(tree, keyspace, vschema))
     if len(owners) > 1:
-        raise UNSUPPORTED(construct=f"DDL over several keyspaces ({', '.join(sorted(map(str, owners)))})")
-    (owner,) = owners
-    assert owner is not None
-    if not vschema.keyspace(owner).sharded:
-        return Pass(owner, Access.WRITE, tuple(names))
-    if ddl.refused:
-        raise UNSUPPORTED(
-            construct=f"{ddl.refused} on a sharded keyspace; aim at one shard after the other (use `keyspace:shard`)"
-        )
-    return EveryShard(owner, tuple(names))
+        raise UNSUPPORTED(construct=f"tables of several keyspaces ({', '.join(owners)}) in one statement")
+    (name,) = owners
+    if vschema.keyspace(name).sharded:
+        ignore = isinstance(tree.root, exp.Update) and "ignore" in (words.word(1), words.word(2))
+        return plan_sharded(tree, found, catalog, ignore=ignore)
+    return Planned(Pass(name, access_of_tree(tree), tuple(dict.fromkeys(one.name for one in found.found))))
 
 
-def _look(words: Words, verb: str, keyspace: str | None, vschema: VSchema) -> Plan:
-    """SHOW, DESCRIBE and EXPLAIN: what one server of the keyspace says."""
-    named = shown_database(words, frozenset(vschema.keyspaces))
-    if named is not None and named.lower() not in SYSTEM_SCHEMAS:
-        if named not in vschema.keyspaces:
-            raise UNKNOWN_KEYSPACE(name=named)
-        keyspace = named
-    sharded = keyspace is not None and vschema.keyspace(keyspace).sharded
-    if sharded and verb == "checksum":
-        raise UNSUPPORTED(construct="CHECKSUM TABLE on a sharded keyspace; aim at one shard (use `keyspace:shard`)")
-    if sharded and verb == "explain" and words.word(1) == "analyze" and words.rest() & {"update", "delete", "insert"}:
-        raise UNSUPPORTED(construct="EXPLAIN ANALYZE of a write on a sharded keyspace")
-    if keyspace is None and verb == "show" and any(words.word(ahead) == "tables" for ahead in (1, 2, 3)):
-        raise NO_DATABASE()
-    if keyspace is not None and not sharded:
-        return Pass(keyspace, Access.READ)
-    return _any(keyspace, vschema)
+_UNREADABLE: Final = (
+    (("into",), "INTO at its end"), (("procedure",), "PROCEDURE"), (("rows", "examined"), "LIMIT ROWS EXAMINED"),
+    (("for", "portion"), "FOR PORTION OF"), (("value", "for"), "NEXT VALUE FOR"), (("default", "("), "DEFAULT()"),
+    (("{",), "an escape in braces"), (("match",), "MATCH without parentheses"),
+)  # fmt: skip
+
+
+def _unreadable(words: Words) -> str:
+    """A part of the statement that sqlglot is known not to read."""
+    for ahead in range(len(words)):
+        for phrase, what in _UNREADABLE:
+            if all(words.word(ahead + number) == word for number, word in enumerate(phrase)):
+                return what
+    return ""
+
+
+def _no_tables(tree: Tree, keyspace: str | None, vschema: VSchema) -> Plan:
+    """A statement about no table: any server can answer."""
+    if isinstance(tree.root, exp.Update | exp.Delete):
+        raise UNSUPPORTED(construct="a write to a common table expression")
+    plan = ask(keyspace, vschema)
+    if isinstance(plan, AnyShard):
+        foreign = sequence_function(tree.words) or foreign_function(tree.words)
+        if foreign and vschema.keyspace(plan.keyspace).sharded:
+            raise UNSUPPORTED(construct=f"{foreign} on a sharded keyspace; aim at one shard (use `keyspace:shard`)")
+        if b"into" in tree.words and keyspace is not None:
+            raise UNSUPPORTED(construct="SELECT ... INTO on a sharded keyspace")
+    return plan
+
+
+def _of_schemas(tree: Tree, owners: list[str], mode: LexMode, keyspace: str | None, vschema: VSchema) -> Planned:
+    """A statement about the servers' own schemas: one of the keyspace it names answers, else of the one in use."""
+    named, slots = named_keyspaces(tree, vschema.keyspaces, mode)
+    wanted = list(dict.fromkeys([*owners, *named]))
+    if len(wanted) > 1:
+        raise UNSUPPORTED(construct=f"the servers' schemas of several keyspaces ({', '.join(wanted)}) in one statement")
+    target = wanted[0] if wanted else keyspace
+    if target is not None and not vschema.keyspace(target).sharded:
+        return Planned(Pass(target, access_of_tree(tree)), slots)
+    if owners:
+        raise UNSUPPORTED(construct="tables of the servers' own schemas together with others")
+    if isinstance(tree.root, exp.Update | exp.Delete):
+        raise UNSUPPORTED(construct="a write to a system table; aim at one shard (use `keyspace:shard`)")
+    return Planned(ask(target, vschema), slots)
+
+
+# -- looks ----------------------------------------------------------------------------------------------------------
+
+
+def _look(text: bytes, mode: LexMode, keyspace: str | None, catalog: Catalog) -> Planned:
+    vschema = catalog.vschema
+    words = Words(text, mode)
+    inner = explained(words) if words.word() in ("explain", "describe", "desc") else None
+    if inner is None:
+        return Planned(plan_look(words, keyspace, vschema))
+    if inner.database is not None:
+        keyspace = vschema.keyspace(inner.database).name
+    owners = _owners(text[inner.start :], mode, keyspace, vschema)
+    return Planned(plan_explained(inner, owners, keyspace, vschema))
+
+
+def _owners(text: bytes, mode: LexMode, keyspace: str | None, vschema: VSchema) -> list[str]:
+    """The keyspaces whose tables a statement is about; without a look at its tables where it cannot be read."""
+    try:
+        if _verb(text, mode) in ("insert", "replace"):
+            name = read_head(text, mode).name
+            database = name[0] if len(name) == 2 else None
+            return [resolve_name(database, name[-1], keyspace, vschema).keyspace]
+        return references(parse(text, mode).root, keyspace, vschema).keyspaces
+    except (LexError, Unparsed):
+        return Words(text, mode).qualifiers(vschema.keyspaces)
 
 
 # -- sequences ------------------------------------------------------------------------------------------------------

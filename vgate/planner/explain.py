@@ -33,7 +33,11 @@ from vgate.sql.lexer import Slots
 
 def explain(planned: Planned, slots: Slots | None = None) -> str:
     """The plan; with ``slots``, literals are shown in place of their numbers."""
-    return "\n".join(_lines(planned.plan, slots))
+    lines = _lines(planned.plan, slots)
+    if planned.depends:
+        looked_at = ", ".join(_source(Slot(index), slots) for index in planned.depends)
+        lines.append(f"  the plan for these literals alone: {looked_at}")
+    return "\n".join(lines)
 
 
 def _lines(plan: Plan, slots: Slots | None) -> list[str]:
@@ -60,10 +64,18 @@ def _route(plan: Route, slots: Slots | None) -> list[str]:
     lines += [f"  and, on the same shard: {where_text(other, slots)}" for other in plan.others]
     if plan.single_shard_only:
         lines.append(f"  on one shard only: {plan.single_shard_only}")
-    elif not isinstance(plan.where, Points):
+    elif not _is_point(plan.where, slots):
         lines.append("  several shards: affected rows are added up" if plan.access.value == "write"
                      else "  several shards: rows follow each other, shard by shard")  # fmt: skip
     return lines
+
+
+def _is_point(where: Where, slots: Slots | None) -> bool:
+    """True for one value, which has one shard or may be anywhere, and for none at all."""
+    if not isinstance(where, Points) or len(where.sources) > 1:
+        return isinstance(where, Nothing)
+    source = where.sources[0]
+    return slots is None or isinstance(source, Const) or isinstance(slots[source.index], bytes)
 
 
 def where_text(where: Where, slots: Slots | None) -> str:

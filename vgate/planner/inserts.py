@@ -7,25 +7,42 @@ one. It does not know values: rows find their shards when they are run (``engine
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
 
-from vgate.errors import CANNOT_MAP, UNSUPPORTED, VgateError
+from vgate.errors import CANNOT_MAP, UNREADABLE, UNSUPPORTED, VgateError
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.columns import ColumnKind, ColumnType, TableInfo
+from vgate.planner.loose import folding_of
 from vgate.planner.plan import Access, Insert, InsertId, InsertKey, OnDuplicate, Pass, Planned, Refuse
 from vgate.planner.references import resolve_name
-from vgate.sql.lexer import LexMode, TokenKind, lexer_for
+from vgate.planner.values import LOOSE_VINDEXES, equal_texts_share_ids
+from vgate.sql.lexer import LexError, LexMode, TokenKind, lexer_for
 from vgate.sql.rows import InsertHead, read_assignments, read_head
 from vgate.vindex.base import Value
 from vgate.vschema.model import Table
+
+_QUERIES: Final = frozenset({"(", "select", "with", "table"})
+_SUBQUERIES: Final = frozenset({b"select", b"with", b"table"})
+"""What a subquery begins with, after its parenthesis."""
 
 
 def plan_insert(
     text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalog: Catalog
 ) -> Planned | NeedTables:
-    """The plan of an INSERT or REPLACE. Raises LexError for text that is none, VgateError for unknown tables.
+    """The plan of an INSERT or REPLACE. Raises VgateError for unknown tables.
 
     Of the rows only those in ``shape`` are looked at: each kind of row once.
     """
+    try:
+        return _plan_insert(text, shape, mode, keyspace, catalog)
+    except LexError:
+        return Planned(Refuse(UNREADABLE(reason="its INSERT is of no known form")))
+
+
+def _plan_insert(
+    text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalog: Catalog
+) -> Planned | NeedTables:
     head = read_head(text, mode)
     vschema = catalog.vschema
     database, name = (head.name[0], head.name[1]) if len(head.name) == 2 else (None, head.name[0])
@@ -48,6 +65,8 @@ def _insert(
 ) -> Insert:
     where = "on a sharded keyspace" if sharded else "into a table whose ids come from a sequence"
     if head.source not in ("values", "set"):
+        if head.source not in _QUERIES:
+            raise LexError(head.source_start)
         raise UNSUPPORTED(construct=f"{head.verb.upper()} ... {_source_name(head.source)} {where}")
     if head.partitions:
         raise UNSUPPORTED(construct=f"{head.verb.upper()} ... PARTITION {where}")
@@ -56,7 +75,7 @@ def _insert(
     implicit = head.columns is None and head.source == "values"
     columns = _columns(text, mode, head, info)
     words, tail = _words(shape, mode, head)
-    if b"select" in words or b"select" in tail:
+    if any(one in _SUBQUERIES and before == b"(" for part in (words, tail) for before, one in pairwise(part)):
         raise UNSUPPORTED(construct=f"a subquery in INSERT {where}")
     if b"row" in words[:1]:
         raise UNSUPPORTED(construct=f"INSERT ... VALUES ROW() {where}")
@@ -66,8 +85,8 @@ def _insert(
     key = _sharding(table, columns, info) if sharded else None
     generated = _generated(table, columns)
     if key is not None:
-        _check_unique_keys(on_duplicate, key, info, table, generated)
-        _check_tail(tail, key)
+        _check_unique_keys(on_duplicate, key, info, table)
+        _check_tail(tail, key, table)
         _check_counters(table, columns, info)
     return Insert(table, columns, implicit, key, generated, on_duplicate)
 
@@ -158,32 +177,68 @@ def _generated(table: Table, columns: tuple[str, ...]) -> InsertId | None:
     return None if bound is None else InsertId(_position(columns, bound.column), bound.column, bound.sequence)
 
 
-def _check_unique_keys(
-    on_duplicate: OnDuplicate, key: InsertKey, info: TableInfo, table: Table, generated: InsertId | None
-) -> None:
+def _check_unique_keys(on_duplicate: OnDuplicate, key: InsertKey, info: TableInfo, table: Table) -> None:
     """IGNORE, ON DUPLICATE KEY UPDATE and REPLACE look for rows with equal keys, and each shard finds only its own."""
     if on_duplicate is OnDuplicate.ERROR:
         return
-    apart = [one for one in info.unique_keys if key.column.name not in one.columns]
+    verb = {OnDuplicate.IGNORE: "INSERT IGNORE", OnDuplicate.UPDATE: "INSERT ... ON DUPLICATE KEY UPDATE",
+            OnDuplicate.REPLACE: "REPLACE"}[on_duplicate]  # fmt: skip
+    column = key.column
+    apart = [one for one in info.unique_keys if column.name not in one.columns]
     if apart:
-        verb = {OnDuplicate.IGNORE: "INSERT IGNORE", OnDuplicate.UPDATE: "INSERT ... ON DUPLICATE KEY UPDATE",
-                OnDuplicate.REPLACE: "REPLACE"}[on_duplicate]  # fmt: skip
-        columns = ", ".join(column or "an expression" for column in apart[0].columns)
+        columns = ", ".join(one or "an expression" for one in apart[0].columns)
         raise UNSUPPORTED(
             construct=f"{verb} into {table.name}: its key {apart[0].name} ({columns}) does not contain the sharding"
-            f" column {key.column.name}, so a row with an equal key may be on another shard and would not be found"
+            f" column {column.name}, so a row with an equal key may be on another shard and would not be found"
+        )
+    if info.unique_keys and not _equals_are_together(key):
+        raise UNSUPPORTED(
+            construct=f"{verb} into {table.name}: under {column.collation} values of {column.name} are equal that"
+            f" vindex {key.vindex.name} places apart, so a row with an equal key may be on another shard and would not"
+            " be found"
         )
 
 
-def _check_tail(tail: Sequence[bytes], key: InsertKey) -> None:
-    """ON DUPLICATE KEY UPDATE must leave the sharding column alone."""
-    for index, word in enumerate(tail[:-1]):
-        name = word.strip(b"`\"").decode("utf-8", "replace")
-        if name != key.column.name or tail[index + 1] != b"=" or tail[index - 1] not in (b"update", b",", b"."):
+def _equals_are_together(key: InsertKey) -> bool:
+    """True if values that are equal in the sharding column have one keyspace id."""
+    column, vindex = key.column, key.vindex
+    if column.kind is not ColumnKind.TEXT or vindex.type == "null" or not vindex.takes_text:
+        return True  # a vindex of numbers places digits only, and no collation takes one digit for another
+    if vindex.type in LOOSE_VINDEXES:
+        return folding_of(column.collation) is not None
+    return equal_texts_share_ids(column.collation, column.fixed, vindex.type, vindex.takes_text)
+
+
+def _check_tail(tail: Sequence[bytes], key: InsertKey, table: Table) -> None:
+    """ON DUPLICATE KEY UPDATE must leave the sharding column alone, or give it the value it has."""
+    start = next((index for index, word in enumerate(tail) if word == b"update"), len(tail))
+    names = [word.strip(b"`\"") for word in tail]
+    own = table.name.table.lower().encode("utf-8")
+    renamed = b"(" in tail[:start]  # AS new (a, b): new.id may be any column
+    column = key.column.name.encode("utf-8")
+    for index in range(start + 1, len(tail) - 1):
+        if names[index] != column or tail[index + 1] not in (b"=", b":="):
             continue
-        same = tail[index + 2 : index + 4] == [b"values", b"("] and tail[index + 4 : index + 6] == [word, b")"]
-        if not (same and key.column.kind is ColumnKind.INTEGER):  # id = VALUES(id): the row was found by that very id
-            raise UNSUPPORTED(construct=f"changing the sharding column {name} in ON DUPLICATE KEY UPDATE")
+        if tail[index - 1] not in (b"update", b",", b"."):
+            continue
+        end = _end_of_assignment(tail, index + 2)
+        value = names[index + 2 : end]
+        if value[:2] == [b"last_insert_id", b"("] and value[-1] == b")":
+            value = value[2:-1]
+        if value in ([column], [own, b".", column]):
+            continue
+        given = value[:2] == [b"values", b"("] and value[-2:] == [column, b")"] and len(value) in (4, 6)
+        given = given or (len(value) == 3 and value[1:] == [b".", column] and not renamed)
+        if not (given and _equals_are_together(key)):  # the row was found by that value
+            raise UNSUPPORTED(construct=f"changing the sharding column {key.column.name} in ON DUPLICATE KEY UPDATE")
+
+
+def _end_of_assignment(words: Sequence[bytes], at: int) -> int:
+    depth = 0
+    while at < len(words) and (depth or words[at] not in (b",", b";")):
+        depth += (words[at] == b"(") - (words[at] == b")")
+        at += 1
+    return at
 
 
 def _check_counters(table: Table, columns: tuple[str, ...], info: TableInfo) -> None:

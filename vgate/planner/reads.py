@@ -3,7 +3,7 @@
 One shard can answer whatever MySQL can say; several can where each row of the answer comes from rows of one shard. So
 the references of the outermost block must be together (joined on their sharding columns) or each pinned by a
 literal of its own; those of inner blocks must be tied to an outer reference, or be pinned too.
-It does not know INSERT or DDL.
+It does not know INSERT or DDL, nor which parts of a statement make several answers a wrong one (``merges``).
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ from sqlglot import exp
 
 from vgate.errors import UNSUPPORTED
 from vgate.planner.catalog import Catalog, NeedTables
-from vgate.planner.plan import Access, Planned, Refuse, Route, Where
+from vgate.planner.functions import sequence_function
+from vgate.planner.joins import APART, Block, Sharded, tied_to_outer
+from vgate.planner.merges import needs_merge, unwrapped
+from vgate.planner.plan import Access, Planned, Route, Where
 from vgate.planner.references import Reference, References
-from vgate.planner.where import EVERYTHING, Sharded, allowed, filters, joins_of, linked, links, using
+from vgate.planner.where import allowed
 from vgate.sql.tree import Tree
-
-AGGREGATES = frozenset({
-    "json_arrayagg", "json_objectagg", "st_collect", "group_concat", "json_object_agg", "median", "percentile_cont",
-    "percentile_disc",
-})  # fmt: skip
-"""Aggregate functions that sqlglot may not know as such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +32,23 @@ class _Group:
     where: Where
 
 
-def plan_sharded(tree: Tree, found: References, catalog: Catalog) -> Planned | NeedTables:
-    """The plan of a statement all of whose references are in one sharded keyspace."""
+def plan_sharded(tree: Tree, found: References, catalog: Catalog, *, ignore: bool = False) -> Planned | NeedTables:
+    """The plan of a statement all of whose references are in one sharded keyspace.
+
+    ``ignore``: it is an UPDATE IGNORE, which the tree does not say. Raises UNSUPPORTED.
+    """
     ready = _with_columns(found.found, catalog)
     if isinstance(ready, NeedTables):
         return ready
     root = tree.root
-    refusal = _refused_outright(tree, ready)
-    if refusal:
-        return Planned(Refuse(UNSUPPORTED(construct=refusal)))
-    access = _access(root)
+    _refuse_outright(tree, ready, ignore=ignore)
     names = tuple(dict.fromkeys(one.name for one in found.found))
     keyspace = found.found[0].name.keyspace
-    if len(ready) == 1 and ready[0].reference.block is root:  # the usual case, told shortly
-        where = allowed(filters(root), ready, ready, alone=True) if tree.trusted else EVERYTHING
-        return Planned(Route(keyspace, where, access, names, _needs_merge(root)))
-    main, *others = groups = _groups(root, ready, tree.trusted)
-    construct = _why_apart(root, groups) or _needs_merge(root)
-    return Planned(Route(keyspace, main.where, access, names, construct, tuple(one.where for one in others)))
+    blocks = _blocks(ready, trusted=tree.trusted)
+    main, *others = groups = _groups(root, blocks)
+    construct = _why_apart(root, blocks, groups) or needs_merge(tree, {id(block.node): block for block in blocks})
+    wheres = tuple(one.where for one in others)
+    return Planned(Route(keyspace, main.where, access_of_tree(tree), names, construct, wheres))
 
 
 def _with_columns(found: list[Reference], catalog: Catalog) -> list[Sharded] | NeedTables:
@@ -78,132 +74,100 @@ def _with_columns(found: list[Reference], catalog: Catalog) -> list[Sharded] | N
     return ready
 
 
-def _access(root: exp.Expression) -> Access:
-    if isinstance(root, exp.Update | exp.Delete):
+def access_of_tree(tree: Tree) -> Access:
+    """What a statement does: rows that are read into a file or a variable count as locked, as they must not be tried
+    twice.
+    """
+    if isinstance(tree.root, exp.Update | exp.Delete):
         return Access.WRITE
-    return Access.LOCK if any(select.args.get("locks") for select in root.find_all(exp.Select)) else Access.READ
+    locks = tree.root.find(exp.Lock) is not None or b"into" in tree.words
+    return Access.LOCK if locks else Access.READ
 
 
 # -- what no shard may be asked ------------------------------------------------------------------------------------
 
 
-def _refused_outright(tree: Tree, ready: list[Sharded]) -> str:
-    """The construct for which a statement is refused wherever its rows are; empty if there is none."""
+def _refuse_outright(tree: Tree, ready: list[Sharded], *, ignore: bool) -> None:
+    """Raises UNSUPPORTED for what is refused wherever the rows are."""
     root = tree.root
-    if isinstance(root, exp.Select | exp.SetOperation) and b"into" in tree.words:
-        return "SELECT ... INTO on a sharded keyspace"
+    if not isinstance(root, exp.Update | exp.Delete) and b"into" in tree.words:
+        raise UNSUPPORTED(construct="SELECT ... INTO on a sharded keyspace")
+    sequence = sequence_function(tree.words)
+    if sequence:
+        raise UNSUPPORTED(construct=f"{sequence} on a sharded keyspace, as every shard counts by itself")
     if isinstance(root, exp.Update):
-        changed = {
-            target.name.lower() for assignment in root.expressions
-            if isinstance(target := assignment.this, exp.Column)
-        }  # fmt: skip
-        for one in ready:
-            if one.column.name in changed and one.reference.block is root:
-                return f"changing the sharding column {one.column.name}; delete the row and insert it anew"
-    return ""
+        _check_update(root, [one for one in ready if one.reference.block is root], ignore=ignore)
 
 
-def _needs_merge(root: exp.Expression) -> str:
-    """The construct for which answers of several shards would have to be merged; empty if rows can follow each other.
-    """
-    query = root
-    while isinstance(query, exp.Subquery):
-        if query.args.get("limit") or query.args.get("order"):
-            return "ORDER BY or LIMIT"
-        query = query.this
-    if isinstance(query, exp.SetOperation):
-        return "UNION" if query.args.get("distinct") is not False or query.args.get("order") or query.args.get(
-            "limit") else "UNION ALL"  # fmt: skip
-    verb = {exp.Update: "UPDATE ... ", exp.Delete: "DELETE ... "}.get(type(query), "")
-    for argument, words in (
-        ("distinct", "DISTINCT"), ("group", "GROUP BY"), ("having", "HAVING"), ("order", "ORDER BY"),
-        ("limit", "LIMIT"), ("offset", "LIMIT"), ("windows", "WINDOW"), ("returning", "RETURNING"),
-    ):  # fmt: skip
-        if query.args.get(argument):
-            return verb + words
-    if isinstance(query, exp.Select):
-        return _aggregate(query)
-    if len(joins_of(query)) > 0 or query.args.get("using") or len(query.args.get("tables") or ()) > 0:
-        return f"multi-table {verb.split(' ')[0]}"
-    return ""
+def _check_update(root: exp.Update, targets: list[Sharded], *, ignore: bool) -> None:
+    """Rows stay where they are: an UPDATE must leave the sharding column alone, and find all rows of an equal key."""
+    changed: set[str] = set()
+    for assignment in root.expressions:
+        if not isinstance(assignment, exp.EQ) or not isinstance(assignment.this, exp.Column):
+            raise UNSUPPORTED(construct="this kind of assignment in UPDATE on a sharded keyspace")
+        changed.add(assignment.this.name.lower())
+    for one in targets:
+        name = one.reference.name
+        if one.column.generated:
+            raise UNSUPPORTED(
+                construct=f"UPDATE of {name}: its sharding column {one.column.name} is generated from other columns"
+            )
+        if one.column.name in changed:
+            raise UNSUPPORTED(
+                construct=f"changing the sharding column {one.column.name}; delete the row and insert it anew"
+            )
+        if ignore:
+            _check_ignore(one, changed)
 
 
-def _aggregate(select: exp.Select) -> str:
-    """The first aggregate or window function of the block itself, not of its subqueries."""
-    for node in select.find_all(exp.AggFunc, exp.Window, exp.Anonymous):
-        if node.find_ancestor(exp.Select) is not select:
-            continue
-        if isinstance(node, exp.Window):
-            return "a window function"
-        if isinstance(node, exp.AggFunc):
-            return f"{node.sql_name().upper()}()" if not isinstance(node, exp.Count) else "COUNT()"
-        if node.name.lower() in AGGREGATES:
-            return f"{node.name.upper()}()"
-    return ""
-
-
-def _why_apart(root: exp.Expression, groups: list[_Group]) -> str:
-    """Names what keeps the groups apart; empty where all rows are found from those of the outermost block."""
-    outermost = _unwrapped(root)
-    if isinstance(outermost, exp.SetOperation):
-        return "UNION"
-    blocks = [one.reference.block for group in groups for one in group.members]
-    if any(block is not outermost for block in blocks):
-        return "a subquery"
-    return "a join of tables that are not joined on their sharding columns" if len(groups) > 1 else ""
-
-
-def _unwrapped(root: exp.Expression) -> exp.Expression:
-    """A query without the parentheses around it."""
-    while isinstance(root, exp.Subquery):
-        root = root.this
-    return root
+def _check_ignore(one: Sharded, changed: set[str]) -> None:
+    """UPDATE IGNORE leaves alone what would become a duplicate, and each shard sees only its own duplicates."""
+    computed = {column.name for column in one.info.columns if column.generated} | {""}
+    for key in one.info.unique_keys:
+        if one.column.name not in key.columns and set(key.columns) & (changed | computed):
+            columns = ", ".join(column or "an expression" for column in key.columns)
+            raise UNSUPPORTED(
+                construct=f"UPDATE IGNORE of {one.reference.name}: its key {key.name} ({columns}) does not contain the"
+                f" sharding column {one.column.name}, so a row with an equal key may be on another shard"
+            )
 
 
 # -- togetherness --------------------------------------------------------------------------------------------------
 
 
-def _groups(root: exp.Expression, ready: list[Sharded], trusted: bool) -> list[_Group]:
+def _why_apart(root: exp.Expression, blocks: list[Block], groups: list[_Group]) -> str:
+    """Names what keeps rows apart that belong together; empty where all are found from those of the outermost block."""
+    outermost = unwrapped(root)
+    if isinstance(outermost, exp.SetOperation):
+        return type(outermost).__name__.upper()
+    main = next((block for block in blocks if block.node is outermost), None)
+    if main is None or any(one.reference.block is not outermost for group in groups for one in group.members):
+        return "a subquery"
+    return main.apart() or (APART if len(groups) > 1 else "")
+
+
+def _blocks(ready: list[Sharded], *, trusted: bool) -> list[Block]:
+    """The query blocks that have references, the outermost first."""
+    members: dict[int, list[Sharded]] = {}
+    for one in ready:
+        members.setdefault(id(one.reference.block), []).append(one)
+    order = sorted(members.values(), key=lambda some: some[0].reference.block.depth)
+    return [Block(some[0].reference.block, some, trusted=trusted) for some in order]
+
+
+def _groups(root: exp.Expression, blocks: list[Block]) -> list[_Group]:
     """The references in groups that are together; the outermost block's first.
 
     An inner reference that is tied to an outer one needs no conditions of its own: its rows lie where the outer's do.
     """
-    blocks: dict[int, list[Sharded]] = {}
-    for one in ready:
-        blocks.setdefault(id(one.reference.block), []).append(one)
-    aliases = Counter(one.alias_or_name for one in root.find_all(exp.Table, exp.Subquery, exp.CTE))
-    order = sorted(blocks.values(), key=lambda members: members[0].reference.block.depth)
+    mentions = root.find_all(exp.Table, exp.Subquery, exp.CTE, exp.Lateral, exp.Values)
+    aliases = Counter(one.alias_or_name for one in mentions)
     groups: list[_Group] = []
-    placed: list[Sharded] = []
-    for members in order:
-        block = members[0].reference.block
-        alone = len(members) == 1
-        conditions = filters(block) if trusted else []
-        ties = links(block) if trusted else []
-        outer = [one for one in placed if _encloses(one.reference.block, block)]
-        for set_ in _together(members, ties, block):
-            tied = any(
-                linked(a, b, tie, [a, b]) for a in set_ for b in outer for tie in ties
-                if not _unqualified(tie) and aliases[a.reference.alias] == aliases[b.reference.alias] == 1
-            )  # fmt: skip
-            if not tied:
-                groups.append(_Group(tuple(set_), allowed(conditions, set_, members, alone=alone)))
-        placed += members
+    for number, block in enumerate(blocks):
+        outer = [one for other in blocks[:number] if _encloses(other.node, block.node) for one in other.members]
+        loose = (some for some in block.sets() if not tied_to_outer(some, block, outer, aliases))
+        groups += [_Group(tuple(some), allowed(block, some)) for some in loose]
     return groups
-
-
-def _together(members: list[Sharded], ties: list[exp.Expression], block: exp.Expression) -> list[list[Sharded]]:
-    """The members of one block as sets of references that are joined on their sharding columns."""
-    sets = [[one] for one in members]
-    for index, one in enumerate(members):
-        for other in members[index + 1 :]:
-            if any(linked(one, other, tie, members) for tie in ties) or using(one, other, block):
-                mine = next(set_ for set_ in sets if one in set_)
-                theirs = next(set_ for set_ in sets if other in set_)
-                if mine is not theirs:
-                    mine += theirs
-                    sets.remove(theirs)
-    return sets
 
 
 def _encloses(outer: exp.Expression, inner: exp.Expression) -> bool:
@@ -215,7 +179,3 @@ def _encloses(outer: exp.Expression, inner: exp.Expression) -> bool:
             return False
         node = node.parent
     return node is outer
-
-
-def _unqualified(tie: exp.Expression) -> bool:
-    return any(not column.table for column in tie.find_all(exp.Column))

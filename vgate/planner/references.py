@@ -1,16 +1,19 @@
 """The tables a statement refers to: which of the VSchema's they are, and in which query block each stands.
 
 A *reference* is one mention of a table in a FROM, an UPDATE or a DELETE; a *block* is the SELECT, UPDATE or DELETE
-around it. Names of common table expressions are no references. It does not know conditions.
+around it. Names of common table expressions are no references, and neither are names that only point at a reference
+(``DELETE a FROM ...``, ``FOR UPDATE OF a``). Where MariaDB and MySQL do not see the same common table expression in a
+name, the statement is refused. It does not know conditions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from vgate.errors import NO_DATABASE, UNKNOWN_TABLE
+from vgate.errors import NO_DATABASE, UNKNOWN_TABLE, UNSUPPORTED
 from vgate.vschema.model import Table, TableName, VSchema
 from vgate.vschema.names import SYSTEM_SCHEMAS
 
@@ -40,12 +43,12 @@ class References:
 
 
 def references(root: exp.Expression, keyspace: str | None, vschema: VSchema) -> References:
-    """The references of a statement. Raises VgateError: UNKNOWN_KEYSPACE, UNKNOWN_TABLE, NO_DATABASE."""
+    """The references of a statement. Raises VgateError: UNKNOWN_KEYSPACE, UNKNOWN_TABLE, NO_DATABASE, UNSUPPORTED."""
     result = References()
-    multi_delete = {id(table) for delete in root.find_all(exp.Delete) for table in delete.args.get("tables") or ()}
+    pointers = {id(table) for table in _pointers(root)}
     for node in root.find_all(exp.Table):
-        if id(node) in multi_delete or not isinstance(node.this, exp.Identifier):
-            continue  # DELETE a FROM ...: a names a reference of the FROM; and a table function is none
+        if id(node) in pointers or not isinstance(node.this, exp.Identifier):
+            continue  # a table function is no reference either
         database = node.db
         if database.lower() in SYSTEM_SCHEMAS:
             result.system = True
@@ -56,6 +59,19 @@ def references(root: exp.Expression, keyspace: str | None, vschema: VSchema) -> 
         table = vschema.keyspace(name.keyspace).tables.get(name.table)
         result.found.append(Reference(name, table, node.alias or node.name, _block(node), node))
     return result
+
+
+def _pointers(root: exp.Expression) -> Iterator[exp.Table]:
+    """Names of tables that point at references: targets of a multi-table DELETE, and the OF of a locking clause."""
+    for delete in root.find_all(exp.Delete):
+        yield from delete.args.get("tables") or ()
+        if delete.args.get("using") and isinstance(delete.this, exp.Table):
+            yield delete.this
+            for join in delete.this.args.get("joins") or ():
+                if isinstance(join.this, exp.Table):
+                    yield join.this
+    for lock in root.find_all(exp.Lock):
+        yield from (table for table in lock.args.get("expressions") or () if isinstance(table, exp.Table))
 
 
 def resolve_name(database: str | None, table: str, keyspace: str | None, vschema: VSchema) -> TableName:
@@ -88,21 +104,32 @@ def _block(node: exp.Table) -> exp.Expression:
     return block if block is not None else node
 
 
+# -- common table expressions -------------------------------------------------------------------------------------
+
+
 def _is_common(node: exp.Table) -> bool:
-    """True for the name of a common table expression that is visible here."""
+    """True for the name of a common table expression that is visible here. Raises UNSUPPORTED where servers differ."""
     inside: exp.Expression = node
     parent = node.parent
-    while parent is not None:
+    while isinstance(parent, exp.Expression):
         with_ = parent.args.get("with_")
         if isinstance(with_, exp.With) and inside is not with_ and _named(node.name, with_.expressions):
             return True
         if isinstance(parent, exp.With):
-            before = parent.expressions[: parent.expressions.index(inside)]
-            if _named(node.name, [*before, inside] if parent.args.get("recursive") else before):
+            at = next(index for index, one in enumerate(parent.expressions) if one is inside)
+            recursive = bool(parent.args.get("recursive"))
+            if _named(node.name, parent.expressions[: at + 1 if recursive else at]):
                 return True
-        inside, parent = parent, parent.parent  # type: ignore[assignment]
+            if recursive and _named(node.name, parent.expressions[at + 1 :]):
+                # MariaDB takes it for the later one, MySQL for a table
+                raise UNSUPPORTED(construct=f"the name {node.name} before the common table expression of that name")
+        inside, parent = parent, parent.parent
     return False
 
 
 def _named(name: str, expressions: list[exp.Expression]) -> bool:
-    return any(one.alias.lower() == name.lower() for one in expressions)
+    """MariaDB finds them in any case, MySQL (where names of tables have a case) only as they are written."""
+    aliases = [one.alias for one in expressions if one.alias.lower() == name.lower()]
+    if aliases and name not in aliases:
+        raise UNSUPPORTED(construct=f"the name {name} besides the common table expression {aliases[0]}")
+    return bool(aliases)

@@ -25,9 +25,10 @@ from vgate.planner.values import (
     equal_texts_share_ids,
     integer_range,
     read_value,
+    room_for_text,
 )
 from vgate.sql.lexer import LexMode, Slots
-from vgate.sql.literals import NULL, OTHER, Literal, LiteralKind, holds, negated, read_literal
+from vgate.sql.literals import NULL, OTHER, SWE7_LETTERS, Literal, LiteralKind, holds, negated, read_literal
 from vgate.vindex.base import KeyspaceId, Value, Vindex
 
 KeyspaceIds = Everything | frozenset[KeyspaceId]
@@ -157,15 +158,16 @@ def _careful_point(points: Points, source: Slot, mode: LexMode) -> FastPoint:
             return None
         literal = read_literal(raw, mode)
         keyspace_ids = _of_literal(negated(literal) if negative else literal, column, vindex)
-        if isinstance(keyspace_ids, Everything) or len(keyspace_ids) != 1:
-            return None
-        return next(iter(keyspace_ids))
+        return None if isinstance(keyspace_ids, Everything) else next(iter(keyspace_ids), None)
 
     return point
 
 
+_QUOTED_DIGITS: Final = re.compile(rb"'([0-9]{1,15})'").fullmatch
+
+
 def _integer_point(points: Points, index: int, careful: FastPoint | None) -> FastPoint:
-    """Digits alone, within the column's range."""
+    """Digits alone, within the column's range, or in quotes (as some drivers write all values) of 15 at most."""
     _, greatest = integer_range(points.column)
     longest = len(str(greatest))
     place = points.vindex.map
@@ -173,6 +175,8 @@ def _integer_point(points: Points, index: int, careful: FastPoint | None) -> Fas
     def point(slots: Slots) -> KeyspaceId | None:
         raw = slots[index]
         if type(raw) is bytes and raw.isdigit() and len(raw) <= longest and (number := int(raw)) <= greatest:
+            return place(number)
+        if type(raw) is bytes and (found := _QUOTED_DIGITS(raw)) is not None and (number := int(found[1])) <= greatest:
             return place(number)
         return None if careful is None else careful(slots)
 
@@ -182,8 +186,6 @@ def _integer_point(points: Points, index: int, careful: FastPoint | None) -> Fas
 _PLAIN: Final = "".join(char for char in map(chr, range(0x20, 0x7F)) if char not in "'\\\"")
 """Printable ASCII without what quotes or escapes."""
 
-_OTHERS_IN_SWE7: Final = frozenset("@[]^`{|}~")
-
 
 def _plain_text(column: ColumnType, vindex: Vindex, mode: LexMode | None) -> re.Pattern[bytes] | None:
     """A quoted string of which the value is known at once; None where column and vindex allow none.
@@ -191,21 +193,22 @@ def _plain_text(column: ColumnType, vindex: Vindex, mode: LexMode | None) -> re.
     Bytes are the same in every character set. Characters are in all but one that a client can have.
     """
     if column.kind is ColumnKind.BINARY and not column.fixed:
-        return _quoted(_PLAIN, min(column.length, 2**16))
+        return _quoted(_PLAIN, column.length)
     if column.kind is not ColumnKind.TEXT or not holds(column.charset or "utf8mb4", _PLAIN):
         return None
     chars = _PLAIN
     if mode is None or mode.charset == "swe7":
-        chars = "".join(char for char in _PLAIN if char not in _OTHERS_IN_SWE7)
-    if equal_texts_share_ids(column.collation, column.fixed, vindex.type, vindex.takes_text):
-        return _quoted(chars)
-    folding = folding_of(column.collation) if vindex.type in LOOSE_VINDEXES else None
-    return None if folding is None else _quoted("".join(filter(folding.finds, chars)))
+        chars = "".join(char for char in _PLAIN if ord(char) not in SWE7_LETTERS)
+    if not equal_texts_share_ids(column.collation, column.fixed, vindex.type, vindex.takes_text):
+        folding = folding_of(column.collation) if vindex.type in LOOSE_VINDEXES else None
+        if folding is None:
+            return None
+        chars = "".join(filter(folding.finds, chars))
+    return _quoted(chars, room_for_text(column))
 
 
-def _quoted(chars: str, longest: int | None = None) -> re.Pattern[bytes]:
-    times = "*" if longest is None else f"{{0,{longest}}}"
-    return re.compile(f"'([{re.escape(chars)}]{times})'".encode("ascii"))
+def _quoted(chars: str, longest: int) -> re.Pattern[bytes]:
+    return re.compile(f"'([{re.escape(chars)}]{{0,{min(longest, 2**16)}}})'".encode("ascii"))
 
 
 def _text_point(points: Points, index: int, plain: re.Pattern[bytes], careful: FastPoint | None) -> FastPoint:

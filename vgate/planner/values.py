@@ -28,7 +28,7 @@ from typing import Final, assert_never
 
 from vgate.planner.columns import ColumnKind, ColumnType, compares_bytes
 from vgate.planner.loose import folding_of
-from vgate.sql.literals import Literal, LiteralKind, holds
+from vgate.sql.literals import Literal, LiteralKind, decoded, holds
 from vgate.vindex.base import Value, Vindex
 
 
@@ -102,6 +102,7 @@ def _null(column: ColumnType) -> Answer:
 _EXACT: Final = 2**53 - 1
 """Up to here (and down to its opposite) a double stands for one integer alone."""
 
+_MAX_INT64: Final = 2**63 - 1
 _DIGITS: Final = re.compile(rb"[+-]?[0-9]{1,30}")
 
 
@@ -117,19 +118,21 @@ def _integer(literal: Literal, column: ColumnType, purpose: Purpose) -> Answer:
     if not isinstance(number, int):
         return number
     low, high = integer_range(column)
-    if purpose is Purpose.COMPARE:
-        return Known(number) if low <= number <= high else NEVER
-    if number == 0 and column.auto_increment:  # the server counts, unless NO_AUTO_VALUE_ON_ZERO
-        return UNKNOWN
-    return Known(number) if low <= number <= high else UNKNOWN
+    if low <= number <= high:
+        # A server that finds 0 there counts on, unless NO_AUTO_VALUE_ON_ZERO.
+        counts = number == 0 and column.auto_increment and purpose is Purpose.INSERT
+        return UNKNOWN if counts else Known(number)
+    # An IN list of several types takes 64 bits with and without a sign for each other (MySQL: 2^64-1 finds -1).
+    same_sign = number >= 0 if column.unsigned else number <= _MAX_INT64
+    return NEVER if purpose is Purpose.COMPARE and same_sign else UNKNOWN
 
 
 def _whole(literal: Literal, purpose: Purpose) -> int | Never | Unknown:
     """The integer that a literal is, to an integer column.
 
-    Integers and decimals are compared exactly, floats and strings as doubles. Fractions are rounded when they are stored,
-    and also when MariaDB looks them up in an index: there ``1.5`` finds 2. Text that is more than digits ('1abc', ' 1',
-    '1e0') is left alone; hexadecimal and bit strings are numbers to one server and text to the other.
+    Integers and decimals are compared exactly, floats and strings as doubles. Fractions are rounded when they are
+    stored, and also when MariaDB looks them up in an index: there ``1.5`` finds 2. Text that is more than digits
+    ('1abc', ' 1', '1e0') is left alone; hexadecimal and bit strings are numbers to one server and text to the other.
     """
     value = literal.value
     if isinstance(value, int):
@@ -207,18 +210,25 @@ def equal_texts_share_ids(collation: str, fixed: bool, vindex_type: str, takes_t
     return collation.endswith("_bin") and (fixed or vindex_type in LOOSE_VINDEXES or not takes_text)
 
 
+def room_for_text(column: ColumnType) -> int:
+    """How many characters a TEXT column is certain to hold.
+
+    Longer ones may be cut where only blanks (also tabs) are lost: when they are stored, and to look into an index.
+    """
+    return column.length if "char" in column.sql.lower() else column.length // 4  # TEXT and its like count bytes
+
+
 def _text(literal: Literal, column: ColumnType, vindex: Vindex, purpose: Purpose) -> Answer:
     text = _characters(literal, column, purpose)
     if text is None or not holds(column.charset or "utf8mb4", text):
         return UNKNOWN
     if column.fixed:
         text = text.rstrip(" ")
+    if len(text) > room_for_text(column):
+        return UNKNOWN
     value = text.encode("utf-8")
     if purpose is Purpose.COMPARE:
-        return Known(value) if literal.is_bytes or _finds(text, column, vindex) else UNKNOWN
-    room = column.length if "char" in column.sql.lower() else column.length // 4  # TEXT counts bytes
-    if len(text) > room:
-        return UNKNOWN
+        return Known(value) if _finds(text, column, vindex) else UNKNOWN
     if vindex.type in LOOSE_VINDEXES:
         folding = folding_of(column.collation)
         if folding is not None and not folding.admits(text):
@@ -229,20 +239,17 @@ def _text(literal: Literal, column: ColumnType, vindex: Vindex, purpose: Purpose
 def _characters(literal: Literal, column: ColumnType, purpose: Purpose) -> str | None:
     """The text that the column is compared with, or gets; None where it is a number, or not certain.
 
-    Bytes are compared as bytes, and become the text they are in the column's character set.
+    Bytes are taken for text in the column's character set: when they are stored, and also in comparisons with an index.
     """
     value = literal.value
-    if literal.is_bytes:
-        if not isinstance(value, bytes) or not column.charset.startswith("utf8"):
-            return None
-        found = Literal(LiteralKind.STRING, value, "utf8mb4").text
-    elif literal.kind in _NUMBERS:  # text and number are compared as doubles
-        found = b"%d" % value if purpose is Purpose.INSERT and isinstance(value, int) else None
-    elif literal.kind is LiteralKind.NATIONAL:
-        found = value if isinstance(value, bytes) and value.isascii() else None
-    else:
-        found = literal.text
-    return None if found is None else found.decode("utf-8")
+    if literal.is_bytes and isinstance(value, bytes):
+        return decoded(value, column.charset or "utf8mb4")
+    if literal.kind in _NUMBERS:  # text and number are compared as doubles
+        return str(value) if purpose is Purpose.INSERT else None
+    if literal.kind is LiteralKind.NATIONAL and not (isinstance(value, bytes) and value.isascii()):
+        return None
+    text = literal.text
+    return None if text is None else text.decode("utf-8")
 
 
 def _finds(text: str, column: ColumnType, vindex: Vindex) -> bool:
@@ -273,8 +280,8 @@ def _binary(literal: Literal, column: ColumnType, purpose: Purpose) -> Answer:
         value = b"%d" % value
     if not isinstance(value, bytes) or (literal.kind is LiteralKind.NATIONAL and not value.isascii()):
         return UNKNOWN
-    if len(value) > column.length:
-        return NEVER if purpose is Purpose.COMPARE else UNKNOWN
+    if len(value) > column.length:  # it may be cut, as text
+        return UNKNOWN
     if column.fixed and column.length <= _LONGEST_BINARY:  # VSchemas alone do not say the length
         if not value and purpose is Purpose.INSERT:  # NULL under MariaDB's EMPTY_STRING_IS_NULL
             return UNKNOWN

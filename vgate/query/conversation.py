@@ -45,6 +45,7 @@ from vgate.planner.plan import (
     Insert,
     NextValue,
     Pass,
+    Plan,
     Planned,
     Refuse,
     Route,
@@ -64,6 +65,7 @@ from vgate.sql.statements import FIRST_WORDS, recognise
 from vgate.sql.versioned import expand
 from vgate.transactions.scope import Scope
 from vgate.vschema.model import TableName, VSchema
+from vgate.wire.binary import execute_payload
 from vgate.wire.constants import Capability, Status
 from vgate.wire.packets import err_payload, frame, read_ok
 from vgate.wire.response import Response
@@ -117,7 +119,8 @@ class Conversation:
         self.own = OwnStatements(self)
         self.prepared = PreparedStatements(self)
         self.mode = LexMode()
-        self._packet = b""
+        self._again = b""  # the framed COM_QUERY, or the payload of the COM_STMT_EXECUTE, under way
+        self._executes = False
         self._place = ("", 0)
         self._passed = False
         self._cached: Cached | None = None
@@ -164,11 +167,47 @@ class Conversation:
         cached = self.partition.fast.get(shape)
         if cached is None:
             return False
+        connection = self._connection_for(cached, slots)
+        if connection is None:
+            return False
+        self._again = packet
+        self._executes = False
+        self.down.attach(connection)
+        connection.relay(packet, self)
+        return True
+
+    def fast_execution(self, payload: bytes) -> bool:
+        """As ``fast``, for a COM_STMT_EXECUTE of a statement that the connection at hand has prepared."""
+        statement = self.prepared.find(int.from_bytes(payload[1:5], "little"))
+        if statement is None or statement.own is not None or statement.long_data or self.restricted:
+            return False
+        cached = self.partition.fast.get(statement.template.shape)
+        if cached is None:
+            return False
+        try:
+            bound = statement.read(payload)
+        except VgateError:
+            return False
+        connection = self._connection_for(cached, statement.template.slots(self.prepared.literals(bound)))
+        if connection is None:
+            return False
+        handle = connection.handles.get((connection.settings, statement.template.text))
+        if handle is None:
+            self.scope.give_back(self._place, connection)
+            return False
+        self._again = payload
+        self._executes = True
+        self.down.attach(connection)
+        connection.relay(frame(execute_payload(handle.id, bound, payload)), self)
+        return True
+
+    def _connection_for(self, cached: Cached, slots: Slots) -> BackendConnection | None:
+        """A ready connection to the one shard that these literals lead to; None where that takes more than a look."""
         servers = self.gate.cluster.keyspaces[cached.fast_keyspace]
         if cached.point is not None:
             keyspace_id = cached.point(slots)
             if keyspace_id is None:
-                return False
+                return None
             index = servers.find(keyspace_id)
         else:
             index = self.any_index
@@ -185,20 +224,18 @@ class Conversation:
                 or scope.broken
                 or (session.in_transaction and place not in scope.begun)
             ):
-                return False
+                return None
             connection = held
+            scope.using.add(place)
         else:
             taken = servers.pools[self.found_rows][index].take_now(session.settings)
             if taken is None:
-                return False
+                return None
             connection = taken
         self._place = (cached.fast_keyspace, index)
         self._cached = cached
-        self._packet = packet
         self._passed = False
-        self.down.attach(connection)
-        connection.relay(packet, self)
-        return True
+        return connection
 
     def received(self, data: bytes, response: Response) -> None:
         self._passed = True
@@ -230,7 +267,8 @@ class Conversation:
         if self._passed:
             self.down.abort()
         elif self._cached is not None and self._cached.read and not self.scope.transactional:
-            self.down.start(self.run(self._packet[5:]))
+            again = self._again
+            self.down.start(self.prepared.execute(again) if self._executes else self.run(again[5:]))
         else:
             if self._place in self.scope.begun:
                 self.scope.drop(self._place)
@@ -239,7 +277,7 @@ class Conversation:
 
     async def _settle(self, connection: BackendConnection, response: Response) -> None:
         """The rest of a fast statement that ended with warnings, an error or another transaction state."""
-        call = self._call(b"", [], Output(self.down, self.session), None)
+        call = self.call(b"", [], Output(self.down, self.session), None)
         try:
             await settle(call, self._place, connection, response)
         except SqlError as error:
@@ -310,10 +348,16 @@ class Conversation:
                 return True
         if word == b"select" and await self.own.local_select(shape, text, out):
             return True
-        cached = self.partition.find(shape, slots)
-        if cached is None:
-            cached = await self._plan(text, shape, slots)
-        return await self._execute(cached, self._call(text, slots, out, cached))
+        cached = await self.cached(text, shape, slots)
+        return await self.execute(cached, self.call(text, slots, out, cached))
+
+    async def cached(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
+        """The plan of a statement, made if it is new."""
+        return self.partition.find(shape, slots) or await self._plan(text, shape, slots)
+
+    def syntax(self, text: bytes, error: LexError) -> VgateError:
+        """What a client is told of text that cannot be read."""
+        return syntax_error(text, error.offset, error.reason)
 
     async def _read(self, text: bytes) -> tuple[bytes, bytes, Slots]:
         """(text to send, shape, literals): versioned comments are expanded as the servers at hand would."""
@@ -341,7 +385,7 @@ class Conversation:
                 return result
             await asyncio.sleep(0)
 
-    def _call(self, text: bytes, slots: Slots, out: Output, cached: Cached | None) -> Call:
+    def call(self, text: bytes, slots: Slots, out: Output, cached: Cached | None) -> Call:
         call = Call(text, slots, self.mode, self.session, self.scope, out)
         if cached is not None:
             call.pins = cached.pins
@@ -355,13 +399,26 @@ class Conversation:
             verb = word[1].decode().lower() if word else ""
             planned = Planned(Pass(target.keyspace, access_of(verb, shape)))
         else:
-            planned = await self._planned(text, shape, target.keyspace)
+            planned = await self.planned(text, shape, target.keyspace)
         cached = self._cached_plan(planned, shape)
         if not isinstance(planned.plan, Refuse):
             self.partition.add(shape, slots, cached, planned.depends)
         return cached
 
-    async def _planned(self, text: bytes, shape: bytes, keyspace: str | None) -> Planned:
+    def keyspace_of(self, node: Plan) -> str:
+        """The keyspace whose servers a plan asks."""
+        match node:
+            case Insert(table=table):
+                return table.name.keyspace
+            case NextValue(sequence=sequence):
+                return sequence.keyspace
+            case Refuse(error=error):
+                raise error
+            case _:
+                return node.keyspace
+
+    async def planned(self, text: bytes, shape: bytes, keyspace: str | None) -> Planned:
+        """A plan that is not kept."""
         catalog = Catalog(self.gate)
         for _ in range(ATTEMPTS):
             planned = plan(text, shape, self.mode, keyspace, catalog)
@@ -375,7 +432,7 @@ class Conversation:
     async def plan_for_explain(self, text: bytes) -> tuple[Planned, Slots]:
         """The plan of a statement and its literals, for VEXPLAIN."""
         text, shape, slots = await self._read(text)
-        return await self._planned(text, shape, self.session.target.keyspace), slots
+        return await self.planned(text, shape, self.session.target.keyspace), slots
 
     def _cached_plan(self, planned: Planned, shape: bytes) -> Cached:
         node = planned.plan
@@ -395,7 +452,7 @@ class Conversation:
     def _renamed(self, keyspace: str) -> bool:
         return self.gate.cluster.keyspaces[keyspace].renamed
 
-    async def _execute(self, cached: Cached, call: Call) -> bool:
+    async def execute(self, cached: Cached, call: Call) -> bool:
         """Run a plan; False if its answer was an error the server gave."""
         session = self.session
         node = cached.plan

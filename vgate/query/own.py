@@ -299,10 +299,14 @@ class OwnStatements:
                 found = [one for one in session.diagnostics if what == "count_warnings" or one.level == "Error"]
                 out.rows([bigint_column(name)], [[b"%d" % len(found)]])
 
+    def answers_itself(self, shape: bytes) -> bool:
+        """True for SELECTs that ``local_select`` answers."""
+        return not self.scope.pinned and _LOCAL_SELECT.fullmatch(shape) is not None
+
     async def local_select(self, shape: bytes, text: bytes, out: Output) -> bool:
         """Answer ``SELECT DATABASE()`` and the like, which only the session knows; False for any other SELECT."""
         found = _LOCAL_SELECT.fullmatch(shape)
-        if found is None or self.scope.pinned:
+        if found is None or not self.answers_itself(shape):
             return False
         session = self.session
         name = found["name"].lower()

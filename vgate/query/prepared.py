@@ -1,93 +1,243 @@
-"""Prepared statements over the binary protocol, as far as vgate answers them itself: ``SELECT NEXT ? VALUES``.
+"""Prepared statements over the binary protocol: what a client prepared, bound and sent ahead, and how it is executed.
 
-Everything else is refused when it is prepared. It does not know packets' framing.
+A statement is planned like its text with literals in place of the parameters (``sql.parameters``), so both share their
+plans. Where one shard answers, or several answer rows, it runs prepared on the servers: each connection prepares it
+on first use, and its binary rows pass through undecoded. Writes that are rewritten (INSERT into shards, writes on
+several shards, DDL) and statements that the session answers itself run as text, with the parameters as literals; they
+answer an OK either way. It does not know packets' framing.
+
+A cursor is not opened: all rows are sent at once, as the protocol allows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
-from vgate.engine.output import Output
-from vgate.errors import MALFORMED, UNKNOWN_STATEMENT, UNSUPPORTED, WRONG_ARGUMENTS
-from vgate.sql.statements import SelectNext, recognise
-from vgate.wire.binary import bigint_rows, bound_types, bound_values, prepare_ok
+from vgate.engine.call import Execution
+from vgate.engine.output import AnswerCut, Output
+from vgate.engine.rename import columns_of, text_for
+from vgate.errors import (
+    MALFORMED,
+    NO_CURSOR,
+    TOO_MANY_STATEMENTS,
+    UNKNOWN_STATEMENT,
+    UNSUPPORTED,
+    WRONG_ARGUMENTS,
+    SqlError,
+)
+from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route
+from vgate.session.session import Diagnostic
+from vgate.sql.lexer import LexError, VersionedComment
+from vgate.sql.parameters import Template, literal, read_template
+from vgate.sql.statements import SelectNext, Statement, recognise
+from vgate.sql.versioned import expand
+from vgate.transactions.scope import Place
+from vgate.wire.binary import Execution as Bound
+from vgate.wire.binary import Types, UnboundTypes, bigint_rows, prepare_ok, read_execution
 from vgate.wire.packets import MalformedPacket, bigint_column, eof_payload
+from vgate.wire.prepare import Handle
 
 if TYPE_CHECKING:
     from vgate.query.conversation import Conversation
 
+LIMIT: Final = 16_382
+"""Statements one client may have prepared: MySQL's default of max_prepared_stmt_count."""
+
 
 @dataclass(slots=True)
-class PreparedNext:
-    """A prepared ``SELECT NEXT``; ``types`` are those of its last execution, which a client need not repeat."""
+class PreparedStatement:
+    """What a client prepared. ``types`` are those of its last execution, which it need not repeat.
 
-    statement: SelectNext
-    parameters: int
-    types: list[tuple[int, bool]] | None = None
+    ``own``: the statement if the session answers it itself. ``long_data``: values sent ahead, by parameter.
+    """
+
+    id: int
+    template: Template
+    own: Statement | None = None
+    types: Types | None = None
+    long_data: dict[int, bytearray] = field(default_factory=dict)
+
+    def read(self, payload: bytes) -> Bound:
+        """Read a COM_STMT_EXECUTE of this statement, and keep its types. Raises WRONG_ARGUMENTS, MALFORMED."""
+        ahead: Mapping[int, bytes] = {index: bytes(value) for index, value in self.long_data.items()}
+        try:
+            bound = read_execution(payload, self.template.parameters, self.types, dict(ahead) or None)
+        except UnboundTypes:
+            raise WRONG_ARGUMENTS() from None
+        except MalformedPacket as error:
+            raise MALFORMED(what=str(error)) from None
+        self.types = bound.types
+        return bound
 
 
 class PreparedStatements:
     """The prepared statements of one client, by id."""
 
+    __slots__ = ("_conversation", "_last_id", "_statements")
+
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        self._statements: dict[int, PreparedNext] = {}
+        self._statements: dict[int, PreparedStatement] = {}
         self._last_id = 0
 
-    async def prepare(self, text: bytes) -> None:
-        """COM_STMT_PREPARE. Raises UNSUPPORTED for any statement but SELECT NEXT."""
-        conversation = self._conversation
-        statement = recognise(text, conversation.mode)
-        if not isinstance(statement, SelectNext):
-            raise UNSUPPORTED(construct="prepared statements over the binary protocol; send statements as text")
-        conversation.own.sequence_of(statement)
-        self._last_id += 1
-        prepared = PreparedNext(statement, 1 if statement.count is None else 0)
-        self._statements[self._last_id] = prepared
-        out = self._out()
-        out.send(prepare_ok(self._last_id, 1, prepared.parameters))
-        if prepared.parameters:
-            out.send(bigint_column(b"?").payload())
-            out.send(eof_payload(out.status))
-        out.send(bigint_column(b"nextval").payload())
-        out.send(eof_payload(out.status))
+    def find(self, number: int) -> PreparedStatement | None:
+        """The statement of that id."""
+        return self._statements.get(number)
 
-    async def execute(self, packet: bytes) -> None:
-        """COM_STMT_EXECUTE. Raises UNKNOWN_STATEMENT, WRONG_ARGUMENTS."""
-        payload = packet[4:]
-        prepared = self._find(payload)
-        statement = prepared.statement
-        if prepared.parameters:
+    # -- preparing ------------------------------------------------------------------------------------------------
+
+    async def prepare(self, text: bytes) -> None:
+        """COM_STMT_PREPARE. Raises SqlError: what the planner refuses, and what a server says of the text."""
+        if len(self._statements) >= LIMIT:
+            raise TOO_MANY_STATEMENTS(limit=LIMIT)
+        conversation = self._conversation
+        template = self._template(text)
+        own = recognise(template.text, conversation.mode)
+        if isinstance(own, SelectNext):
+            conversation.own.sequence_of(own)
+            self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, (_NEXTVAL,)))
+            return
+        if own is not None:
+            self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, ()))
+            return
+        place = await self._place(template)
+        handle = await self._show(template, place)
+        if len(handle.parameters) != template.parameters:
+            raise UNSUPPORTED(construct="a prepared statement whose parameters vgate counts otherwise than the server")
+        self._answer(template, None, handle)
+
+    def _template(self, text: bytes) -> Template:
+        conversation = self._conversation
+        try:
             try:
-                prepared.types = bound_types(payload, 1) or prepared.types
-                if prepared.types is None:
-                    raise WRONG_ARGUMENTS()
-                (value,) = bound_values(payload, prepared.types)
-            except MalformedPacket as error:
-                raise MALFORMED(what=str(error)) from None
-            if isinstance(value, bytes):
-                value = int(value) if value.isdigit() else 0
-            statement = replace(statement, count=value if value is not None else 0)
-        given = await self._conversation.own.next_value(statement)
+                return read_template(text, conversation.mode)
+            except VersionedComment:
+                facts = conversation.gate.cluster.facts_for(conversation.session.target.keyspace)
+                return read_template(expand(text, conversation.mode, facts.flavour, facts.number), conversation.mode)
+        except LexError as error:
+            raise conversation.syntax(text, error) from None
+
+    async def _place(self, template: Template) -> Place:
+        """A shard that can say what the statement looks like. Raises the error of a statement that is refused."""
+        conversation = self._conversation
+        target = conversation.session.target
+        if target.keyspace is not None and target.shard is not None:
+            return target.keyspace, conversation.any_index
+        planned: Planned = await conversation.planned(template.stand_in, template.shape, target.keyspace)
+        match planned.plan:
+            case Refuse(error=error):
+                raise error
+            case plan:
+                return conversation.keyspace_of(plan), 0
+
+    async def _show(self, template: Template, place: Place) -> Handle:
+        """Prepare the statement on a connection to ``place``, without drawing it into the transaction."""
+        conversation = self._conversation
+        call = conversation.call(template.text, [], self._out(), None)
+        connection = await conversation.scope.borrow(place)
+        try:
+            handle = await connection.prepare(text_for(call, place, template.text))
+        finally:
+            conversation.scope.give_back(place, connection)
+        rename = columns_of(call, place)
+        return handle if rename is None else replace(handle, columns=tuple(map(rename.column, handle.columns)))
+
+    def _answer(self, template: Template, own: Statement | None, handle: Handle) -> None:
+        self._last_id += 1
+        self._statements[self._last_id] = PreparedStatement(self._last_id, template, own)
         out = self._out()
-        for part in bigint_rows([bigint_column(b"nextval").payload()], given, eof_payload(out.status)):
+        out.send(prepare_ok(self._last_id, len(handle.columns), template.parameters, handle.warnings))
+        for definitions in (handle.parameters, handle.columns):
+            for definition in definitions:
+                out.send(definition)
+            if definitions:
+                out.send(eof_payload(out.status))
+
+    # -- executing ------------------------------------------------------------------------------------------------
+
+    async def execute(self, payload: bytes) -> None:
+        """COM_STMT_EXECUTE. Errors become ERR packets, as those of a text statement do."""
+        conversation = self._conversation
+        out = self._out()
+        out.binary = True
+        try:
+            statement = self._find(payload)
+            bound = statement.read(payload)
+            await self._execute(statement, bound, payload, out)
+            statement.long_data.clear()
+        except AnswerCut:
+            conversation.down.abort()
+        except SqlError as error:
+            conversation.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            conversation.session.row_count = -1
+            out.error(error)
+
+    async def _execute(self, statement: PreparedStatement, bound: Bound, payload: bytes, out: Output) -> None:
+        conversation = self._conversation
+        template, own = statement.template, statement.own
+        if isinstance(own, SelectNext):
+            await self._next(own, bound, out)
+            return
+        literals = self.literals(bound)
+        if own is not None or conversation.own.answers_itself(template.shape):
+            await conversation.statement(template.filled(literals), out)
+            return
+        slots = template.slots(literals)
+        cached = await conversation.cached(template.stand_in, template.shape, slots)
+        binary = isinstance(cached.plan, Pass | AnyShard | Route)
+        call = conversation.call(template.filled(literals), slots, out, cached)
+        if binary:
+            ahead = {index: bytes(value) for index, value in statement.long_data.items()}
+            call.execution = Execution(template.text, bound, payload, ahead)
+        await conversation.execute(cached, call)
+
+    def literals(self, bound: Bound) -> list[bytes]:
+        """The parameters as SQL."""
+        mode = self._conversation.mode
+        return [literal(kind, unsigned, value, mode) for kind, unsigned, value in bound.parameters]
+
+    async def _next(self, own: SelectNext, bound: Bound, out: Output) -> None:
+        """SELECT NEXT ? VALUES: the count may come as an integer or as text."""
+        if bound.parameters:
+            parameter = bound.parameters[0]
+            count = parameter.integer()
+            if count is None:
+                count = int(parameter.value) if parameter.value is not None and parameter.value.isdigit() else 0
+            own = replace(own, count=count)
+        given = await self._conversation.own.next_value(own)
+        for part in bigint_rows([_NEXTVAL], given, eof_payload(out.status)):
             out.send(part)
 
-    def close(self, packet: bytes) -> None:
-        """COM_STMT_CLOSE: no answer."""
-        self._statements.pop(int.from_bytes(packet[5:9], "little"), None)
+    # -- the rest -------------------------------------------------------------------------------------------------
 
-    async def reset(self, packet: bytes) -> None:
-        """COM_STMT_RESET: there is no long data and no cursor to forget."""
-        self._find(packet[4:])
+    def send_long_data(self, payload: bytes) -> None:
+        """COM_STMT_SEND_LONG_DATA: kept until the next execution; there is no answer, not even to a wrong id."""
+        statement = self._statements.get(int.from_bytes(payload[1:5], "little"))
+        if statement is not None:
+            index = int.from_bytes(payload[5:7], "little")
+            if index < statement.template.parameters:
+                statement.long_data.setdefault(index, bytearray()).extend(payload[7:])
+
+    def close(self, payload: bytes) -> None:
+        """COM_STMT_CLOSE: no answer. Servers' handles stay for whoever prepares the same text."""
+        self._statements.pop(int.from_bytes(payload[1:5], "little"), None)
+
+    async def reset(self, payload: bytes) -> None:
+        """COM_STMT_RESET: forget what was sent ahead."""
+        self._find(payload).long_data.clear()
         self._out().ok()
+
+    async def fetch(self, payload: bytes) -> None:
+        """COM_STMT_FETCH. Raises NO_CURSOR (1421): none is ever open."""
+        raise NO_CURSOR(id=self._find(payload).id)
 
     def clear(self) -> None:
         """COM_RESET_CONNECTION closes all."""
         self._statements.clear()
 
-    def _find(self, payload: bytes) -> PreparedNext:
+    def _find(self, payload: bytes) -> PreparedStatement:
         number = int.from_bytes(payload[1:5], "little")
         found = self._statements.get(number)
         if found is None:
@@ -96,3 +246,7 @@ class PreparedStatements:
 
     def _out(self) -> Output:
         return Output(self._conversation.down, self._conversation.session)
+
+
+_NEXTVAL: Final = bigint_column(b"nextval").payload()
+_PARAMETER: Final = bigint_column(b"?").payload()

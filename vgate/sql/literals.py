@@ -61,7 +61,8 @@ class Literal:
         if type(value) is not bytes or not self.charset:
             return None
         if value.isascii():
-            return value if self.charset in _ASCII_READS else None
+            plain = self.charset in _ASCII_READS or (self.charset == "swe7" and SWE7_LETTERS.isdisjoint(value))
+            return value if plain else None
         if self.charset == "utf8mb4":
             return value if _decoded(value, "utf-8") is not None else None
         text = decoded(value, self.charset)
@@ -232,6 +233,8 @@ _ASCII_READS: Final = frozenset(_CODECS) | {
     "armscii8", "big5", "cp1256", "cp866", "cp932", "dec8", "eucjpms", "gb18030", "geostd8", "greek", "hebrew", "hp8",
     "keybcs2", "koi8u", "sjis", "ujis",
 }  # fmt: skip
+SWE7_LETTERS: Final = frozenset(b"@[\\]^`{|}~\x7f")
+"""The ASCII that is something else in swe7."""
 _WIDE: Final = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
 
 

@@ -26,6 +26,11 @@ def decoded(raw: bytes, charset: str) -> str:
         return raw.decode("ascii", "replace")
 
 
+def encoded(text: str, charset: str) -> bytes:
+    """The bytes of ``text`` in one of the server's character sets. Raises UnicodeEncodeError."""
+    return text.encode(_CODECS.get(charset, charset))
+
+
 def name_of(text: bytes, token: Token, mode: LexMode) -> str:
     """The name that a NAME or QUOTED_NAME token stands for."""
     raw = text[token.start : token.end]

@@ -7,11 +7,12 @@ any length is read row by row (``ValueRows``), never whole. It does not know tab
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
-from vgate.sql.lexer import LexError, LexMode, Token, TokenKind, lexer_for
+from vgate.sql.lexer import LexError, LexMode, Slots, Token, TokenKind, VersionedComment, lexer_for
 from vgate.sql.names import name_of
 
 _VERBS: Final = (b"insert", b"replace")
@@ -23,8 +24,9 @@ _TAIL_WORDS: Final = (b"on", b"as", b"returning")
 class InsertHead:
     """The part of an INSERT before its rows.
 
-    ``name``: the table, one or two parts. ``columns``: None without a list. ``source``: the lower-case word that gives
-    the rows (``values``, ``set``, ``select``...), which stands at ``source_start`` to ``source_end``.
+    ``name``: the table, one or two parts. ``columns``: None without a list, which ends with the parenthesis at
+    ``list_end``. ``source``: the lower-case word that gives the rows (``values``, ``set``, ``select``...), which stands
+    at ``source_start`` to ``source_end``.
     """
 
     verb: str
@@ -32,6 +34,7 @@ class InsertHead:
     name: tuple[str, ...]
     partitions: bool
     columns: tuple[str, ...] | None
+    list_end: int
     source: str
     source_start: int
     source_end: int
@@ -43,6 +46,7 @@ class _Head:
     def __init__(self, text: bytes, mode: LexMode) -> None:
         self.text = text
         self.mode = mode
+        self.list_end = 0
         self._tokens = lexer_for(mode).scan(text)
         self.token: Token | None = next(self._tokens, None)
 
@@ -80,6 +84,8 @@ class _Head:
                 self.step()
             elif self.word() != b")":
                 raise self.error()
+        assert self.token is not None
+        self.list_end = self.token.start
         self.step()
         return tuple(found)
 
@@ -118,8 +124,8 @@ def read_head(text: bytes, mode: LexMode) -> InsertHead:
         raise head.error()
     source = head.word().decode("ascii", "replace")
     return InsertHead(
-        verb, frozenset(modifiers), name, partitions, columns, "values" if source == "value" else source,
-        token.start, token.end,
+        verb, frozenset(modifiers), name, partitions, columns, head.list_end,
+        "values" if source == "value" else source, token.start, token.end,
     )  # fmt: skip
 
 
@@ -134,7 +140,8 @@ class Row(NamedTuple):
 class ValueRows:
     """The rows of an ``INSERT ... VALUES``, read as they are iterated. ``tail_start`` is known after the last one.
 
-    Raises LexError where the text is none.
+    ``expressions``, where it is not None, gets the shape of every value that is more than literals and names. Raises
+    LexError where the text is none.
     """
 
     def __init__(self, text: bytes, mode: LexMode, head: InsertHead | None = None) -> None:
@@ -145,43 +152,55 @@ class ValueRows:
         self.keyword_start = head.source_start
         self.head_end = head.source_end
         self.tail_start = len(text)
+        self.expressions: dict[bytes, None] | None = None
         self._text = text
-        self._mode = mode
+        self._lexer = lexer_for(mode)
         self._flat = _flat(mode)
 
     def __iter__(self) -> Iterator[Row]:
-        text, flat = self._text, self._flat.match
+        text = self._text
         at = self._blank(self.head_end)
+        row = self._row(at)
+        like_first = _row_of(self._lexer.mode, len(row.values))
         while True:
-            if text[at : at + 1] != b"(":
-                raise LexError(at)
-            start = at
-            at += 1
-            values: list[tuple[int, int]] = []
-            while True:
-                found = flat(text, at)
-                end = at if found is None else found.end()
-                byte = text[end : end + 1]
-                if byte not in (b",", b")"):
-                    end = self._nested(at)
-                    byte = text[end : end + 1]
-                values.append((at, end))
-                at = end + 1
-                if byte == b")":
-                    break
-            if len(values) == 1 and self._blank(values[0][0]) >= values[0][1]:
-                values = []
-            yield Row(start, at, tuple(values))
+            yield row
+            at = row.end
+            while like_first is not None and (found := like_first(text, at)) is not None:
+                regs = found.regs  # the usual: a comma, and a row of as many plain values as the first
+                at = regs[0][1]
+                yield Row(regs[1][0], at, regs[2:])
             after = self._blank(at)
             if text[after : after + 1] != b",":
                 self.tail_start = at
                 return
-            at = self._blank(after + 1)
+            row = self._row(self._blank(after + 1))
+
+    def _row(self, start: int) -> Row:
+        """The row at ``start``, a value at a time."""
+        text, flat = self._text, self._flat.match
+        if text[start : start + 1] != b"(":
+            raise self._lexer.error(text, start) if start < len(text) else LexError(start)
+        at = start + 1
+        values: list[tuple[int, int]] = []
+        while True:
+            found = flat(text, at)
+            end = at if found is None else found.end()
+            byte = text[end : end + 1]
+            if byte not in (b",", b")"):
+                end = self._nested(at)
+                byte = text[end : end + 1]
+            values.append((at, end))
+            at = end + 1
+            if byte == b")":
+                break
+        if len(values) == 1 and self._blank(values[0][0]) >= values[0][1]:
+            values = []
+        return Row(start, at, tuple(values))
 
     def _blank(self, at: int) -> int:
         """Where blanks and comments that stand at ``at`` end."""
-        step = lexer_for(self._mode).step
-        while (found := step(self._text, at)) is not None and found[0] is None:
+        step, text = self._lexer.step, self._text
+        while text[at : at + 1] not in _BEFORE_AND_AFTER and (found := step(text, at)) and found[0] is None:
             at = found[1]
         return at
 
@@ -189,9 +208,11 @@ class ValueRows:
         """The end of a value with parentheses, comments or other things in it that take a token at a time."""
         depth = 0
         text = self._text
-        for token in lexer_for(self._mode).scan(text, at):
+        for token in self._lexer.scan(text, at):
             byte = text[token.start : token.end]
             if depth == 0 and byte in (b",", b")"):
+                if self.expressions is not None:
+                    self.expressions[self._lexer.split(text[at : token.start])[0].strip()] = None
                 return token.start
             if token.kind is TokenKind.SEMICOLON:
                 raise LexError(token.start)
@@ -199,23 +220,69 @@ class ValueRows:
         raise LexError(len(text))
 
 
-_FLAT: Final[dict[LexMode, re.Pattern[bytes]]] = {}
+_BEFORE_AND_AFTER: Final = frozenset({b"(", b",", b")", b""})
+
+SLICE: Final = 200
+"""Rows that are read between two turns of other clients."""
 
 
+def insert_shape(text: bytes, mode: LexMode) -> Generator[None, None, tuple[bytes, Slots]]:
+    """The shape of a long INSERT, as ``Lexer.split_slowly`` has it, but with all its rows as one.
+
+    That one row has each expression there is, once, and no literals: rows that differ in where they have NULLs make no
+    new shape, and no plan of an INSERT looks at its literals. Yields after every ``SLICE`` rows. Raises LexError.
+    """
+    lexer = lexer_for(mode)
+    try:
+        rows = ValueRows(text, mode)
+        rows.expressions = {}
+        for number, _ in enumerate(rows, 1):
+            if number % SLICE == 0:
+                yield
+    except VersionedComment:
+        raise
+    except LexError:  # INSERT ... SELECT, and what the planner or a server will complain of
+        return (yield from lexer.split_slowly(text))
+    tail, _ = lexer.split(text[rows.tail_start :])
+    return b"%b (%b)%b" % (text[: rows.head_end], b", ".join(rows.expressions), tail), []
+
+
+@lru_cache(maxsize=64)
 def _flat(mode: LexMode) -> re.Pattern[bytes]:
     """Matches a value made of literals, names and operators alone, up to the comma or parenthesis after it."""
-    found = _FLAT.get(mode)
-    if found is None:
-        strings = lexer_for(mode).strings
-        found = _FLAT[mode] = re.compile(rb"(?:[A-Za-z0-9_.+* \t\r\n]++|-(?!-)|" + strings + b")*+")
-    return found
+    return re.compile(_flat_value(mode))
+
+
+def _flat_value(mode: LexMode) -> bytes:
+    return rb"(?:[A-Za-z0-9_.+* \t\r\n]++|-(?!-)|" + lexer_for(mode).strings + b")*+"
+
+
+_MOST_VALUES: Final = 100
+
+
+Match = Callable[[bytes, int], re.Match[bytes] | None]
+
+
+@lru_cache(maxsize=256)
+def _row_of(mode: LexMode, count: int) -> Match | None:
+    """Matches a comma and a row of ``count`` such values; the groups are the row and they.
+
+    None for numbers of values for which that would not help.
+    """
+    if not 0 < count <= _MOST_VALUES:
+        return None
+    values = b",".join([b"(" + _flat_value(mode) + b")"] * count)
+    return re.compile(rb"[ \t\r\n]*+,[ \t\r\n]*+(\(" + values + rb"\))").match
 
 
 @dataclass(frozen=True, slots=True)
 class Assignments:
-    """The SET part of an INSERT: columns in lower case, the place of each value, and where the tail starts."""
+    """The SET part of an INSERT: columns in lower case, the places of their names and values, and where the tail
+    starts.
+    """
 
     columns: tuple[str, ...]
+    names: tuple[tuple[int, int], ...]
     values: tuple[tuple[int, int], ...]
     tail_start: int
 
@@ -225,6 +292,7 @@ def read_assignments(text: bytes, mode: LexMode, head: InsertHead) -> Assignment
     tokens = list(lexer_for(mode).scan(text, head.source_end))
     words = [text[token.start : token.end].lower() for token in tokens]
     columns: list[str] = []
+    names: list[tuple[int, int]] = []
     values: list[tuple[int, int]] = []
     at = 0
     while True:
@@ -232,12 +300,14 @@ def read_assignments(text: bytes, mode: LexMode, head: InsertHead) -> Assignment
         if equals is None or equals == at or equals + 1 >= len(tokens):
             raise LexError(tokens[at].start if at < len(tokens) else len(text))
         columns.append(name_of(text, tokens[equals - 1], mode).lower())
+        names.append((tokens[equals - 1].start, tokens[equals - 1].end))
         end = _end_of_value(words, equals + 1)
         if end == equals + 1:
             raise LexError(tokens[equals].start)
         values.append((tokens[equals + 1].start, tokens[end - 1].end))
         if end >= len(words) or words[end] != b",":
-            return Assignments(tuple(columns), tuple(values), tokens[end].start if end < len(words) else len(text))
+            tail = tokens[end].start if end < len(words) else len(text)
+            return Assignments(tuple(columns), tuple(names), tuple(values), tail)
         at = end + 1
 
 
@@ -257,7 +327,7 @@ def values_form(text: bytes, mode: LexMode, head: InsertHead) -> bytes:
     if head.source != "set":
         return text
     found = read_assignments(text, mode, head)
-    columns = b", ".join(b"`" + name.replace("`", "``").encode() + b"`" for name in found.columns)
+    columns = b", ".join(text[start:end] for start, end in found.names)
     values = b", ".join(text[start:end] for start, end in found.values)
     return b"".join(
         (text[: head.source_start], b"(", columns, b") VALUES (", values, b") ", text[found.tail_start :])

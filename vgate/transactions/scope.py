@@ -7,7 +7,9 @@ Invariants
 1. Outside a transaction only pinned connections are held.
 2. A connection in ``held`` belongs to this session alone; it returns to its pool only idle, out of any transaction
    and unpinned.
-3. A transaction that lost one of its connections, or that a shard rolled back, cannot commit: ``broken`` is set (or
+3. A connection is returned to its pool once: by ``give_back`` at the end of the statement that uses it (``using``),
+   even where that statement ended the transaction, else when the transaction ends.
+4. A transaction that lost one of its connections, or that a shard rolled back, cannot commit: ``broken`` is set (or
    the whole is rolled back at once) until ROLLBACK.
 """
 
@@ -37,6 +39,7 @@ class Scope:
         self.held: dict[Place, BackendConnection] = {}
         self.pinned: set[Place] = set()
         self.begun: set[Place] = set()
+        self.using: set[Place] = set()
         self.hidden = False
         self.broken = False
 
@@ -73,10 +76,31 @@ class Scope:
         except BaseException:
             self.give_back(place, connection)
             raise
+        self.using.add(place)
+        return connection
+
+    async def borrow(self, place: Place) -> BackendConnection:
+        """A connection for a look that is no part of the transaction: the held one where there is one.
+
+        It carries the session's settings; ``give_back`` it. Raises as ``take``.
+        """
+        held = self.held.get(place)
+        if held is not None and held.usable:
+            return held
+        settings = self.session.settings
+        keyspace, index = place
+        pool = self.cluster.keyspaces[keyspace].pools[self.found_rows][index]
+        connection = pool.take_now(settings) or await pool.take(settings)
+        try:
+            await connection.carry(settings)
+        except BaseException:
+            self.give_back(place, connection)
+            raise
         return connection
 
     def give_back(self, place: Place, connection: BackendConnection) -> None:
         """The statement is over: keep the connection if the session needs it, else return it to its pool."""
+        self.using.discard(place)
         if place in self.held:
             if not connection.usable:
                 self.drop(place)
@@ -170,7 +194,9 @@ class Scope:
         self.broken = False
         self.session.end()
         for place in [place for place in self.held if place not in self.pinned]:
-            self.give_back(place, self.held.pop(place))
+            connection = self.held.pop(place)
+            if place not in self.using:
+                self.give_back(place, connection)
         for place in [place for place, connection in self.held.items() if not connection.usable]:
             self.drop(place)
 

@@ -1,59 +1,133 @@
-"""The binary protocol of prepared statements: integer parameters in, integer rows out.
+"""The binary protocol of prepared statements: parameters in, integer rows out.
 
-Only what vgate answers itself is decoded here; it does not know statements.
+Parameters are read only as far as routing and rewriting need them: each becomes a ``Parameter``, its value still in the
+bytes that came. It does not know statements, nor SQL.
 """
 
 from __future__ import annotations
 
 import struct
+from typing import Final, NamedTuple
 
-from vgate.wire.packets import MalformedPacket, lenenc, read_lenenc_bytes
+from vgate.wire.packets import MalformedPacket, lenenc, read_lenenc
 
-_INTEGERS = {0x01: (1, "b"), 0x02: (2, "h"), 0x03: (4, "i"), 0x08: (8, "q"), 0x09: (4, "i"), 0x0D: (2, "h")}
-_TEXTS = frozenset({0x0F, 0xFD, 0xFE, 0xF6, 0x00})
-_NULL = 0x06
+_FIXED: Final = {0x01: 1, 0x02: 2, 0x0D: 2, 0x03: 4, 0x09: 4, 0x04: 4, 0x08: 8, 0x05: 8}
+_TEMPORAL: Final = {0x07: (0, 4, 7, 11), 0x0A: (0, 4, 7, 11), 0x0C: (0, 4, 7, 11), 0x0B: (0, 8, 12)}
+_LENGTH_ENCODED: Final = frozenset({0x00, 0x0F, 0x10, *range(0xF5, 0x100)})
+NULL: Final = 0x06
+
+_INTEGERS: Final = {
+    (0x01, False): "<b", (0x01, True): "<B", (0x02, False): "<h", (0x02, True): "<H", (0x0D, False): "<H",
+    (0x0D, True): "<H", (0x03, False): "<i", (0x03, True): "<I", (0x09, False): "<i", (0x09, True): "<I",
+    (0x08, False): "<q", (0x08, True): "<Q",
+}  # fmt: skip
+
+Types = bytes
+"""Two bytes for each parameter: type, and 0x80 for unsigned. As they stand in the packet."""
 
 
-def prepare_ok(statement_id: int, columns: int, parameters: int) -> bytes:
-    """The first packet of the answer to COM_STMT_PREPARE."""
-    return b"\x00" + struct.pack("<IHHBH", statement_id, columns, parameters, 0, 0)
+class Parameter(NamedTuple):
+    """One bound value. ``value`` has no length in front; None is NULL."""
+
+    type: int
+    unsigned: bool
+    value: bytes | None
+
+    def integer(self) -> int | None:
+        """The value of an integer type; None for any other, and for NULL."""
+        code = _INTEGERS.get((self.type, self.unsigned))
+        if code is None or self.value is None:
+            return None
+        number: int = struct.unpack(code, self.value)[0]
+        return number
 
 
-def bound_types(payload: bytes, parameters: int) -> list[tuple[int, bool]] | None:
-    """(type, unsigned) of each parameter of a COM_STMT_EXECUTE; None where the client relies on those sent before."""
-    at = 10 + (parameters + 7) // 8
+class Execution(NamedTuple):
+    """A COM_STMT_EXECUTE, read. ``values_at``: where its values stand in the payload."""
+
+    statement_id: int
+    flags: int
+    types: Types
+    bitmap: bytes
+    values_at: int
+    parameters: list[Parameter]
+
+
+def read_execution(
+    payload: bytes, count: int, types: Types | None, long_data: dict[int, bytes] | None = None
+) -> Execution:
+    """Read a COM_STMT_EXECUTE of a statement with ``count`` parameters.
+
+    ``types``: those of an earlier execution, where this one brings none. A parameter in ``long_data`` has its value
+    there and none in the packet. Raises MalformedPacket; ValueError (of that class alone) where no types are known.
+    """
+    if len(payload) < 10:
+        raise MalformedPacket("COM_STMT_EXECUTE cut off")
+    statement_id, flags = struct.unpack_from("<IB", payload, 1)
+    if count == 0:
+        return Execution(statement_id, flags, b"", b"", len(payload), [])
+    at = 10 + (count + 7) // 8
     if at >= len(payload):
         raise MalformedPacket("COM_STMT_EXECUTE cut off")
-    if payload[at] != 1:
-        return None
-    types = payload[at + 1 : at + 1 + 2 * parameters]
-    if len(types) < 2 * parameters:
-        raise MalformedPacket("COM_STMT_EXECUTE cut off in its types")
-    return [(types[2 * index], bool(types[2 * index + 1] & 0x80)) for index in range(parameters)]
+    bitmap = payload[10:at]
+    if payload[at] == 1:
+        types = payload[at + 1 : at + 1 + 2 * count]
+        at += 1 + 2 * count
+        if len(types) < 2 * count:
+            raise MalformedPacket("COM_STMT_EXECUTE cut off in its types")
+    else:
+        at += 1
+    if types is None:
+        raise UnboundTypes
+    values_at = at
+    parameters: list[Parameter] = []
+    for index in range(count):
+        kind, unsigned = types[2 * index], bool(types[2 * index + 1] & 0x80)
+        if long_data is not None and index in long_data:
+            parameters.append(Parameter(kind, unsigned, long_data[index]))
+        elif kind == NULL or bitmap[index >> 3] >> (index & 7) & 1:
+            parameters.append(Parameter(kind, unsigned, None))
+        else:
+            value, at = _value(payload, at, kind)
+            parameters.append(Parameter(kind, unsigned, value))
+    return Execution(statement_id, flags, types, bitmap, values_at, parameters)
 
 
-def bound_values(payload: bytes, types: list[tuple[int, bool]]) -> list[int | bytes | None]:
-    """The parameters of a COM_STMT_EXECUTE: integers and strings. Raises MalformedPacket for other types."""
-    parameters = len(types)
-    bitmap = payload[10 : 10 + (parameters + 7) // 8]
-    at = 10 + len(bitmap)
-    at += 1 + (2 * parameters if payload[at] == 1 else 0)
-    values: list[int | bytes | None] = []
-    for index, (kind, unsigned) in enumerate(types):
-        if kind == _NULL or bitmap[index // 8] >> index % 8 & 1:
-            values.append(None)
-        elif kind in _INTEGERS:
-            width, code = _INTEGERS[kind]
-            if at + width > len(payload):
-                raise MalformedPacket("COM_STMT_EXECUTE cut off in its values")
-            values.append(struct.unpack_from("<" + (code.upper() if unsigned else code), payload, at)[0])
-            at += width
-        elif kind in _TEXTS:
-            text, at = read_lenenc_bytes(payload, at)
-            values.append(text)
+class UnboundTypes(Exception):
+    """The client has never said what types its parameters have."""
+
+
+def _value(payload: bytes, at: int, kind: int) -> tuple[bytes, int]:
+    width = _FIXED.get(kind)
+    if width is None:
+        if kind in _TEMPORAL:
+            width = payload[at] if at < len(payload) else -1
+            at += 1
+            if width not in _TEMPORAL[kind]:
+                raise MalformedPacket("a date or time of an impossible length")
+        elif kind in _LENGTH_ENCODED:
+            width, at = read_lenenc(payload, at)
         else:
             raise MalformedPacket(f"a parameter of type {kind:#x}")
-    return values
+    if at + width > len(payload):
+        raise MalformedPacket("COM_STMT_EXECUTE cut off in its values")
+    return payload[at : at + width], at + width
+
+
+def execute_payload(statement_id: int, execution: Execution, payload: bytes) -> bytes:
+    """The same execution for another statement id, always with types and never with a cursor."""
+    head = b"\x17" + struct.pack("<IBI", statement_id, 0, 1)
+    if not execution.bitmap:
+        return head
+    return b"".join((head, execution.bitmap, b"\x01", execution.types, payload[execution.values_at :]))
+
+
+# -- answers of vgate's own ----------------------------------------------------------------------------------------
+
+
+def prepare_ok(statement_id: int, columns: int, parameters: int, warnings: int = 0) -> bytes:
+    """The first packet of the answer to COM_STMT_PREPARE."""
+    return b"\x00" + struct.pack("<IHHBH", statement_id, columns, parameters, 0, warnings)
 
 
 def bigint_rows(columns: list[bytes], value: int, eof: bytes) -> list[bytes]:

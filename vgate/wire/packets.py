@@ -183,6 +183,20 @@ def read_text_row(payload: bytes, columns: int) -> tuple[bytes | None, ...]:
     return tuple(values)
 
 
+def binary_row(columns: Sequence[ColumnDefinition], values: Sequence[bytes | None]) -> bytes:
+    """The binary-protocol row of values given as text; of the numeric types only BIGINT is known."""
+    bitmap = bytearray((len(columns) + 9) // 8)
+    parts: list[bytes] = []
+    for index, (column, value) in enumerate(zip(columns, values, strict=True)):
+        if value is None:
+            bitmap[(index + 2) // 8] |= 1 << (index + 2) % 8
+        elif column.type == FieldType.LONGLONG:
+            parts.append((int(value) & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little"))
+        else:
+            parts.append(lenenc_bytes(value))
+    return b"".join((b"\x00", bytes(bitmap), *parts))
+
+
 def bigint_column(name: bytes) -> ColumnDefinition:
     """A NOT NULL BIGINT column, as ``select 1`` has it but 20 wide."""
     flags = FieldFlag.NOT_NULL | FieldFlag.BINARY | FieldFlag.NUM
@@ -196,10 +210,11 @@ def result_set(
     status: int,
     sequence: int = 1,
     warnings: int = 0,
+    binary: bool = False,
 ) -> tuple[bytes, int]:
-    """A whole text result set, framed from ``sequence``; also the next sequence number."""
+    """A whole result set, text or binary, framed from ``sequence``; also the next sequence number."""
     payloads = [lenenc(len(columns)), *(column.payload() for column in columns), eof_payload(status)]
-    payloads.extend(map(text_row, rows))
+    payloads.extend((binary_row(columns, row) if binary else text_row(row)) for row in rows)
     payloads.append(eof_payload(status, warnings))
     framed: list[bytes] = []
     for payload in payloads:

@@ -74,10 +74,12 @@ class SchemaRename:
         return packet
 
     def _renamed(self, packet: bytes) -> bytes:
+        return frame(self.column(packet[4:]), packet[3])
+
+    def column(self, payload: bytes) -> bytes:
+        """One column definition's payload, renamed."""
         try:
-            column = read_column(packet[4:])
+            column = read_column(payload)
         except MalformedPacket:
-            return packet
-        if column.schema != self._old:
-            return packet
-        return frame(replace(column, schema=self._new).payload(), packet[3])
+            return payload
+        return payload if column.schema != self._old else replace(column, schema=self._new).payload()

@@ -167,10 +167,12 @@ class RawClient:
         self.send_bytes(self.hello())
         await self.start_tls()
 
-    async def log_in(self, user: str, password: str, *, sequence: int = 1, database: str | None = None) -> bytes:
-        """mysql_native_password: the payload of the server's answer."""
+    async def log_in(
+        self, user: str, password: str, *, sequence: int = 1, database: str | None = None, plugin: str = NATIVE
+    ) -> bytes:
+        """mysql_native_password (or another plugin, without a password): the payload of the server's answer."""
         answer = native_answer(password, self.scramble) if password else b""
-        self.send(response(user, answer, database=database), sequence)
+        self.send(response(user, answer, database=database, plugin=plugin), sequence)
         number, payload = await self.packet()
         assert number == sequence + 1
         return payload

@@ -1,4 +1,4 @@
-"""Both password plug-ins as a state machine: published vectors, every path, and nothing that tells users from strangers.
+"""Both password plug-ins as a state machine: published vectors, every path, nothing that tells users from strangers.
 
 The arithmetic is also compared with PyMySQL's, which real servers accept.
 """
@@ -114,25 +114,25 @@ def test_xor_repeats_the_mask() -> None:
 @pytest.mark.parametrize("user", [BOTH, OLD])
 def test_native(accounts: Accounts, user: User) -> None:
     right = native_answer(PASSWORD, SCRAMBLE)
-    assert machine(accounts, user.name, secure=False).start(NATIVE, right) == Granted(user)
+    assert machine(accounts, user.name, secure=False, default=NATIVE).start(NATIVE, right) == Granted(user)
     wrong = native_answer("wrong", SCRAMBLE)
-    assert machine(accounts, user.name).start(NATIVE, wrong) == Denied(used=True)
-    assert machine(accounts, user.name).start(NATIVE, b"") == Denied(used=False)
+    assert machine(accounts, user.name, default=NATIVE).start(NATIVE, wrong) == Denied(used=True)
+    assert machine(accounts, user.name, default=NATIVE).start(NATIVE, b"") == Denied(used=False)
 
 
 def test_a_digest_is_no_password(accounts: Accounts) -> None:
     """Who steals the digest must still not get in with it (the answer needs SHA1(password))."""
     stolen = xor(BOTH.native, hashlib.sha1(SCRAMBLE + BOTH.native).digest())
-    assert machine(accounts, "both").start(NATIVE, stolen) == Denied(used=True)
+    assert machine(accounts, "both", default=NATIVE).start(NATIVE, stolen) == Denied(used=True)
 
 
 def test_without_a_password(accounts: Accounts) -> None:
-    assert machine(accounts, "empty").start(NATIVE, b"") == Granted(EMPTY)
+    assert machine(accounts, "empty", default=NATIVE).start(NATIVE, b"") == Granted(EMPTY)
     assert machine(accounts, "empty").start(SHA2, b"") == Granted(EMPTY)
     assert machine(accounts, "empty").start(SHA2, b"\0") == Granted(EMPTY), "libmysqlclient sends the terminator"
-    assert machine(accounts, "empty").start(NATIVE, native_answer("x", SCRAMBLE)) == Denied(used=True)
+    assert machine(accounts, "empty", default=NATIVE).start(NATIVE, native_answer("x", SCRAMBLE)) == Denied(used=True)
     # The digest of the empty string is not that of "no password": nobody can log in by hashing nothing.
-    assert machine(accounts, "empty").start(NATIVE, native_answer("", SCRAMBLE)) == Denied(used=True)
+    assert machine(accounts, "empty", default=NATIVE).start(NATIVE, native_answer("", SCRAMBLE)) == Denied(used=True)
     started = machine(accounts, "empty")
     assert started.start(SHA2, sha2_answer("x", SCRAMBLE)) == FULL
     assert started.answer(b"\0") == Denied(used=True)
@@ -261,7 +261,8 @@ def test_new_users_forget_what_was_learned_of_old_passwords(accounts: Accounts) 
 def test_users_may_go(accounts: Accounts) -> None:
     proved(accounts)
     accounts.replace([BOTH])
-    assert machine(accounts, "old").start(NATIVE, native_answer(PASSWORD, SCRAMBLE)) == Denied(used=True)
+    started = machine(accounts, "old", default=NATIVE)
+    assert started.start(NATIVE, native_answer(PASSWORD, SCRAMBLE)) == Denied(used=True)
 
 
 def test_nothing_is_learned_for_a_user_that_has_just_changed(accounts: Accounts) -> None:
@@ -291,16 +292,33 @@ def test_a_native_client_of_a_sha2_user_is_sent_over(accounts: Accounts) -> None
     assert machine(accounts, "new", default=NATIVE).start("foo", b"") == Ask(auth_switch(SHA2, SCRAMBLE))
 
 
-def test_each_knows_both_plugins_whatever_the_default(accounts: Accounts) -> None:
-    for default in (NATIVE, SHA2):
-        native = machine(accounts, "both", default=default).start(NATIVE, native_answer(PASSWORD, SCRAMBLE))
-        sha2 = machine(accounts, "both", default=default).start(SHA2, sha2_answer(PASSWORD, SCRAMBLE))
-        assert (native, sha2) == (Granted(BOTH), Granted(BOTH, FAST))
+@pytest.mark.parametrize(("plugin", "default"), [(NATIVE, SHA2), (SHA2, NATIVE)])
+@pytest.mark.parametrize("data", [b"", bytes(20), bytes(32)])
+def test_each_is_known_whatever_the_default(accounts: Accounts, plugin: str, default: str, data: bytes) -> None:
+    """libmysqlclient sends no data for a plugin that is not the greeting's, and waits to be asked: MySQL 9's client,
+    which has no native plugin, of a server like MariaDB."""
+    answer = native_answer if plugin == NATIVE else sha2_answer
+    started = machine(accounts, "both", default=default)
+    assert started.start(plugin, data) == Ask(auth_switch(plugin, SCRAMBLE))
+    assert isinstance(started.answer(answer(PASSWORD, SCRAMBLE)), Granted)
+    started = machine(accounts, "empty", default=default)
+    assert started.start(plugin, data) == Ask(auth_switch(plugin, SCRAMBLE)), "also without a password"
+    assert started.answer(b"") == Granted(EMPTY)
+
+
+@pytest.mark.parametrize("default", [NATIVE, SHA2])
+def test_a_client_from_before_plugins_is_never_sent_to_one(accounts: Accounts, default: str) -> None:
+    answer = native_answer(PASSWORD, SCRAMBLE)
+    assert machine(accounts, "both", default=default).start(None, answer) == Granted(BOTH)
+    assert machine(accounts, "new", default=default).start(None, answer) == Denied(used=True)
+    assert machine(accounts, "empty", default=default).start(None, b"") == Granted(EMPTY)
 
 
 # -- strangers ----------------------------------------------------------------------------------------------------
 
-CONVERSATIONS: dict[str, tuple[str, list[bytes]]] = {
+CONVERSATIONS: dict[str, tuple[str | None, list[bytes]]] = {
+    "no plugin": (None, [native_answer("wrong", SCRAMBLE)]),
+    "no plugin, no password": (None, [b""]),
     "native": (NATIVE, [native_answer("wrong", SCRAMBLE)]),
     "native, no password": (NATIVE, [b""]),
     "native, odd length": (NATIVE, [b"x"]),
@@ -309,15 +327,17 @@ CONVERSATIONS: dict[str, tuple[str, list[bytes]]] = {
     "sha2, then nothing": (SHA2, [sha2_answer("wrong", SCRAMBLE), b""]),
     "sha2, key": (SHA2, [sha2_answer("wrong", SCRAMBLE), b"\x02", bytes(256)]),
     "sha2, odd length": (SHA2, [b"x"]),
+    "native, not the default": (NATIVE, [b"", native_answer("wrong", SCRAMBLE)]),
+    "sha2, not the default": (SHA2, [b"", sha2_answer("wrong", SCRAMBLE), b"wrong\0"]),
     "another plugin": ("foo", [b"", sha2_answer("wrong", SCRAMBLE), b"wrong\0"]),
     "another plugin, no password": ("foo", [b"", b""]),
 }
 
 
 def conversation(
-    accounts: Accounts, name: str, plugin: str, sent: list[bytes], *, secure: bool, keys: RsaKeys
+    accounts: Accounts, name: str, plugin: str | None, sent: list[bytes], *, secure: bool, default: str, keys: RsaKeys
 ) -> list[Step]:
-    started = machine(accounts, name, secure=secure, keys=keys)
+    started = machine(accounts, name, secure=secure, default=default, keys=keys)
     steps = [started.start(plugin, sent[0])]
     for data in sent[1:]:
         if not isinstance(steps[-1], Ask):
@@ -326,25 +346,26 @@ def conversation(
     return steps
 
 
+@pytest.mark.parametrize("default", [NATIVE, SHA2])
 @pytest.mark.parametrize("secure", [True, False])
 @pytest.mark.parametrize("what", CONVERSATIONS)
 def test_a_stranger_sees_what_a_user_with_a_wrong_password_sees(
-    accounts: Accounts, what: str, secure: bool, keys: RsaKeys
+    accounts: Accounts, what: str, secure: bool, default: str, keys: RsaKeys
 ) -> None:
     plugin, sent = CONVERSATIONS[what]
-    stranger = conversation(accounts, "nobody", plugin, sent, secure=secure, keys=keys)
-    assert isinstance(stranger[-1], Denied)
+    stranger = conversation(accounts, "nobody", plugin, sent, secure=secure, default=default, keys=keys)
+    assert not any(isinstance(step, Granted | NeedKey) for step in stranger)
     for name in ("both", "old"):
-        assert conversation(accounts, name, plugin, sent, secure=secure, keys=keys) == stranger
+        assert conversation(accounts, name, plugin, sent, secure=secure, default=default, keys=keys) == stranger
 
 
 def test_the_empty_name_is_a_stranger(accounts: Accounts) -> None:
-    assert machine(accounts, "").start(NATIVE, b"") == Denied(used=False)
+    assert machine(accounts, "", default=NATIVE).start(NATIVE, b"") == Denied(used=False)
 
 
 def test_nothing_is_taken_after_the_verdict(accounts: Accounts) -> None:
     for password in (PASSWORD, "wrong"):
-        done = machine(accounts, "both")
+        done = machine(accounts, "both", default=NATIVE)
         done.start(NATIVE, native_answer(password, SCRAMBLE))
         with pytest.raises(RuntimeError):
             done.answer(native_answer(PASSWORD, SCRAMBLE))

@@ -1,0 +1,128 @@
+"""The connections a session holds, with pools and servers that only record: each goes back to its pool exactly once."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from vgate.backend.cluster import Cluster
+from vgate.backend.connection import BackendConnection
+from vgate.errors import ServerError
+from vgate.session.login import Login
+from vgate.session.session import Session
+from vgate.session.settings import NO_SETTINGS, Settings
+from vgate.transactions.scope import Scope
+
+PLACE = ("customer", 0)
+OTHER = ("customer", 1)
+
+
+class FakeConnection:
+    """Records what it is asked; ``fails`` makes a statement an error."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.settings = NO_SETTINGS
+        self.usable = True
+        self.sink: object = None
+        self.said: list[str] = []
+        self.fails = ""
+
+    async def query(self, sql: str) -> None:
+        self.said.append(sql)
+        if sql == self.fails:
+            raise ServerError(1213, "40001", "Deadlock found")
+
+    async def carry(self, wanted: Settings) -> None:
+        self.settings = wanted
+
+    def close(self) -> None:
+        self.usable = False
+
+
+class FakePool:
+    """Gives out its one connection; what came back is in ``returned``."""
+
+    def __init__(self, label: str) -> None:
+        self.connection = FakeConnection(label)
+        self.returned: list[FakeConnection] = []
+
+    def take_now(self, settings: Settings) -> FakeConnection:
+        return self.connection
+
+    def release(self, connection: FakeConnection) -> None:
+        self.returned.append(connection)
+
+
+@pytest.fixture
+def pools() -> list[FakePool]:
+    return [FakePool("-80"), FakePool("80-")]
+
+
+@pytest.fixture
+def scope(pools: list[FakePool]) -> Scope:
+    shards = [SimpleNamespace(name="-80"), SimpleNamespace(name="80-")]
+    servers = SimpleNamespace(pools=(pools, pools), keyspace=SimpleNamespace(shards=shards))
+    cluster = SimpleNamespace(keyspaces={"customer": servers})
+    return Scope(cast(Cluster, cast(Any, cluster)), Session(Login(1, "u")), found_rows=False)
+
+
+async def take(scope: Scope, place: tuple[str, int] = PLACE) -> FakeConnection:
+    return cast(FakeConnection, await scope.take(place))
+
+
+def give_back(scope: Scope, connection: FakeConnection, place: tuple[str, int] = PLACE) -> None:
+    scope.give_back(place, cast(BackendConnection, connection))
+
+
+async def test_outside_a_transaction_a_statement_returns_its_connection(scope: Scope, pools: list[FakePool]) -> None:
+    give_back(scope, await take(scope))
+    assert pools[0].returned == [pools[0].connection]
+
+
+async def test_a_transaction_keeps_it_until_its_end(scope: Scope, pools: list[FakePool]) -> None:
+    scope.session.begin()
+    for place in (PLACE, OTHER, PLACE):
+        give_back(scope, await take(scope, place), place)
+    assert not any(pool.returned for pool in pools)
+    await scope.commit()
+    assert [pool.returned for pool in pools] == [[pool.connection] for pool in pools]
+    assert pools[0].connection.said == ["START TRANSACTION", "COMMIT"]
+
+
+@pytest.mark.parametrize("how", ["commit", "rollback"])
+async def test_a_statement_that_ends_the_transaction_returns_it_once(
+    scope: Scope, pools: list[FakePool], how: str
+) -> None:
+    """A deadlock, or DDL: the books are done while the statement still has the connection."""
+    scope.session.begin()
+    give_back(scope, await take(scope, OTHER), OTHER)
+    connection = await take(scope)
+    scope.begun.discard(PLACE)
+    await getattr(scope, how)()
+    assert not pools[0].returned
+    give_back(scope, connection)
+    assert [pool.returned for pool in pools] == [[pool.connection] for pool in pools]
+
+
+async def test_a_failed_begin_returns_it_once(scope: Scope, pools: list[FakePool]) -> None:
+    scope.session.begin()
+    pools[0].connection.fails = "START TRANSACTION"
+    with pytest.raises(ServerError):
+        await scope.take(PLACE)
+    assert pools[0].returned == [pools[0].connection]
+    await scope.rollback()
+    assert pools[0].returned == [pools[0].connection]
+
+
+async def test_a_borrowed_connection_stays_out_of_the_transaction(scope: Scope, pools: list[FakePool]) -> None:
+    scope.session.begin()
+    borrowed = cast(FakeConnection, await scope.borrow(PLACE))
+    give_back(scope, borrowed)
+    assert borrowed.said == []
+    assert pools[0].returned == [borrowed]
+    held = await take(scope)
+    give_back(scope, held)
+    assert await scope.borrow(PLACE) is cast(BackendConnection, held)

@@ -1,0 +1,32 @@
+"""The command that one server gets for a statement: its text, or the execution of what is prepared there.
+
+It does not know which servers are asked.
+"""
+
+from __future__ import annotations
+
+from vgate.backend.connection import BackendConnection
+from vgate.engine.call import Call
+from vgate.engine.rename import text_for
+from vgate.transactions.scope import Place
+from vgate.wire.binary import execute_payload
+from vgate.wire.constants import Command
+from vgate.wire.packets import frame
+
+
+async def command_for(call: Call, place: Place, connection: BackendConnection, text: bytes) -> bytes:
+    """The framed command that runs ``text``, or the call's prepared statement, on ``connection``.
+
+    Prepares the statement there if it is new to the connection. Raises SqlError.
+    """
+    execution = call.execution
+    if execution is None:
+        return frame(bytes([Command.QUERY]) + text_for(call, place, text))
+    handle = await connection.prepare(text_for(call, place, execution.text))
+    number = handle.id.to_bytes(4, "little")
+    parts = [
+        frame(bytes([Command.STMT_SEND_LONG_DATA]) + number + index.to_bytes(2, "little") + value)
+        for index, value in execution.long_data.items()
+    ]  # they have no answer, so they may share a write with what has
+    parts.append(frame(execute_payload(handle.id, execution.bound, execution.payload)))
+    return b"".join(parts)

@@ -1,0 +1,155 @@
+"""SHOW, DESCRIBE, EXPLAIN, HELP and CHECKSUM: whose servers are asked. What one server says of itself is the answer.
+
+All shards of a keyspace have the same tables, so any one of them can describe them; what counts rows (CHECKSUM) or runs
+the statement (EXPLAIN ANALYZE of a write) is refused where there are several. It does not know what servers answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from vgate.errors import NO_DATABASE, UNKNOWN_KEYSPACE, UNSUPPORTED
+from vgate.planner.plan import Access, AnyShard, Pass, Plan
+from vgate.planner.references import resolve_name
+from vgate.planner.statements import QualifiedName, Words
+from vgate.vschema.model import VSchema
+from vgate.vschema.names import SYSTEM_SCHEMAS
+
+LOOKS: Final = ("show", "describe", "desc", "explain", "help", "checksum")
+
+_STATEMENTS: Final = ("select", "with", "(", "table", "values", "insert", "replace", "update", "delete")
+_WRITES: Final = frozenset({"insert", "replace", "update", "delete"})
+_OF_TABLE: Final = frozenset({"columns", "fields", "index", "indexes", "keys"})
+_OF_DATABASE: Final = frozenset({"tables", "triggers", "events", "status"})
+_CREATED: Final = frozenset({"table", "view", "sequence", "trigger", "procedure", "function", "event", "package"})
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A statement inside an EXPLAIN: where it starts in the text. ``runs``: EXPLAIN ANALYZE."""
+
+    start: int
+    runs: bool
+    writes: bool
+    database: str | None = None
+
+
+def explained(words: Words) -> Explained | None:
+    """The statement that an EXPLAIN, DESCRIBE or DESC is about; None where it is about a table. Raises UNSUPPORTED."""
+    words.at = 1
+    runs, database = False, None
+    while True:
+        if words.accept("for", "connection"):
+            raise UNSUPPORTED(construct="EXPLAIN FOR CONNECTION, as servers do not know vgate's connection ids")
+        if words.accept("analyze"):
+            runs = True
+        elif words.accept("format", "=") or words.accept("into"):
+            words.at += 1
+        elif words.accept("for", "database") or words.accept("for", "schema"):
+            database = words.one_name()
+        elif not (words.accept("extended") or words.accept("partitions")):
+            break
+    token = words.token()
+    if token is None or words.word() not in _STATEMENTS:
+        return None
+    return Explained(token.start, runs, bool(_WRITES & words.rest()), database)
+
+
+def plan_look(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
+    """The plan of any of these statements but EXPLAIN of a statement. Raises VgateError."""
+    words.at = 0
+    verb = words.word()
+    words.at = 1
+    if verb == "checksum":
+        return _checksum(words, keyspace, vschema)
+    if verb == "help":
+        return ask(keyspace, vschema)
+    if verb != "show":
+        return ask(_of_table(words.name(), keyspace, vschema), vschema)
+    return _show(words, keyspace, vschema)
+
+
+def plan_explained(found: Explained, owners: list[str], keyspace: str | None, vschema: VSchema) -> Plan:
+    """The plan of EXPLAIN of a statement over the tables of ``owners``. Raises UNSUPPORTED."""
+    if len(owners) > 1:
+        raise UNSUPPORTED(construct=f"tables of several keyspaces ({', '.join(owners)}) in one statement")
+    target = owners[0] if owners else keyspace
+    sharded = target is not None and vschema.keyspace(target).sharded
+    if found.runs and found.writes:
+        if sharded or target is None:
+            raise UNSUPPORTED(construct="EXPLAIN ANALYZE of a write on a sharded keyspace")
+        return Pass(target, Access.WRITE)
+    return ask(target, vschema)
+
+
+def ask(keyspace: str | None, vschema: VSchema) -> Plan:
+    """One server of the keyspace; else of an unsharded keyspace, else any."""
+    if keyspace is None:
+        order = sorted(vschema.keyspaces.values(), key=lambda one: one.sharded)
+        return AnyShard(order[0].name, Access.READ)
+    if vschema.keyspace(keyspace).sharded:
+        return AnyShard(keyspace, Access.READ)
+    return Pass(keyspace, Access.READ)
+
+
+def _show(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
+    words.skip("full", "extended", "open", "global", "session", "local")
+    what = words.word()
+    words.at += 1
+    if what == "create":
+        kind = words.word()
+        words.at += 1
+        words.skip("body")
+        if kind in ("database", "schema"):
+            words.skip_existence()
+            return ask(_database(words.one_name(), keyspace, vschema), vschema)
+        return ask(_of_table(words.name(), keyspace, vschema), vschema) if kind in _CREATED else ask(keyspace, vschema)
+    if what in _OF_TABLE and (words.accept("from") or words.accept("in")):
+        name = words.name()
+        if words.accept("from") or words.accept("in"):
+            return ask(_database(words.one_name(), keyspace, vschema), vschema)
+        return ask(_of_table(name, keyspace, vschema), vschema)
+    listed = what in _OF_DATABASE or (what, words.word()) == ("table", "status")
+    if (what, words.word()) == ("table", "status"):
+        words.at += 1
+    if listed and (words.accept("from") or words.accept("in")):
+        return ask(_database(words.one_name(), keyspace, vschema), vschema)
+    if what != "status" and listed and keyspace is None:
+        raise NO_DATABASE()
+    return ask(keyspace, vschema)
+
+
+def _of_table(name: QualifiedName | None, keyspace: str | None, vschema: VSchema) -> str | None:
+    """The keyspace of a table; the one in use for what is none of the VSchema's (a view, a procedure)."""
+    if name is None:
+        return keyspace
+    database, table = name
+    if database is not None:
+        return _database(database, keyspace, vschema)
+    return resolve_name(None, table, None, vschema).keyspace if keyspace is None else keyspace
+
+
+def _database(name: str | None, keyspace: str | None, vschema: VSchema) -> str | None:
+    """A keyspace by its name; the one in use for the servers' own schemas. Raises UNKNOWN_KEYSPACE."""
+    if name is None or name.lower() in SYSTEM_SCHEMAS:
+        return keyspace
+    if name not in vschema.keyspaces:
+        raise UNKNOWN_KEYSPACE(name=name)
+    return name
+
+
+def _checksum(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
+    if not words.accept("tables"):
+        words.accept("table")
+    owners = sorted({
+        resolve_name(database, table, keyspace, vschema).keyspace for database, table in words.names()
+    })  # fmt: skip
+    if len(owners) > 1:
+        raise UNSUPPORTED(construct=f"tables of several keyspaces ({', '.join(owners)}) in one statement")
+    target = owners[0] if owners else keyspace
+    if target is None:
+        raise NO_DATABASE()
+    if vschema.keyspace(target).sharded:
+        raise UNSUPPORTED(construct="CHECKSUM TABLE on a sharded keyspace; aim at one shard (use `keyspace:shard`)")
+    return Pass(target, Access.READ)

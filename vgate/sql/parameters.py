@@ -1,0 +1,134 @@
+"""Prepared text: its parameters as literals, for plans and for the statements that are sent as text.
+
+A statement with ``?`` has the shape of the same statement with literals in their place, so both share their plans. It
+does not know packets: a parameter arrives as type and bytes, and leaves as SQL that says exactly the same.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from vgate.sql.lexer import LITERALS, LexMode, Slots, TokenKind, lexer_for
+from vgate.sql.names import decoded, encoded
+
+SlotSource = bytes | int | tuple[bytes | int, ...]
+"""A literal of the text, the number of a parameter, or a list of such."""
+
+_INTEGERS: Final = {
+    0x01: ("<b", "<B"), 0x02: ("<h", "<H"), 0x0D: ("<H", "<H"), 0x03: ("<i", "<I"), 0x09: ("<i", "<I"),
+    0x08: ("<q", "<Q"),
+}  # fmt: skip
+_BLOBS: Final = frozenset({0xF9, 0xFA, 0xFB, 0xFC, 0x10, 0xFF})
+_DECIMALS: Final = frozenset({0x00, 0xF6})
+# Character sets in which a character's later byte may be a backslash.
+_TRAPS: Final = frozenset({"big5", "cp932", "gbk", "gb18030", "sjis"})
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prepared statement's text, taken apart.
+
+    ``stand_in``: the text with a literal for each parameter, for the planner; ``parts``: the text between parameters.
+    """
+
+    text: bytes
+    stand_in: bytes
+    shape: bytes
+    parts: tuple[bytes, ...]
+    sources: tuple[SlotSource, ...]
+
+    @property
+    def parameters(self) -> int:
+        """How many there are."""
+        return len(self.parts) - 1
+
+    def slots(self, literals: list[bytes]) -> Slots:
+        """The slots of an execution whose parameters are those literals."""
+        found: Slots = []
+        for source in self.sources:
+            if isinstance(source, int):
+                found.append(literals[source])
+            elif isinstance(source, bytes):
+                found.append(source)
+            else:
+                found.append([literals[one] if isinstance(one, int) else one for one in source])
+        return found
+
+    def filled(self, literals: list[bytes]) -> bytes:
+        """The statement with literals in place of its parameters."""
+        pieces = [self.parts[0]]
+        for literal, part in zip(literals, self.parts[1:], strict=True):
+            pieces += (literal, part)
+        return b"".join(pieces)
+
+
+def read_template(text: bytes, mode: LexMode) -> Template:
+    """Take a prepared text apart. Raises LexError, VersionedComment."""
+    lexer = lexer_for(mode)
+    marks = [token.start for token in lexer.scan(text) if token.kind is TokenKind.PARAMETER]
+    bounds = [-1, *marks, len(text)]
+    parts = tuple(text[start + 1 : end] for start, end in pairwise(bounds))
+    stand_in = b"0".join(parts)
+    shape, slots, places = lexer.locate(stand_in)
+    number = {mark: index for index, mark in enumerate(marks)}
+    sources: list[SlotSource] = []
+    for slot, (start, end) in zip(slots, places, strict=True):
+        if isinstance(slot, bytes):
+            sources.append(number.get(start, slot))
+        else:
+            sources.append(tuple(
+                number.get(token.start, stand_in[token.start : token.end])
+                for token in lexer.scan(stand_in[:end], start) if token.kind in LITERALS
+            ))  # fmt: skip
+    return Template(text, stand_in, shape, parts, tuple(sources))
+
+
+def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode) -> bytes:
+    """A parameter of MySQL type ``kind`` as SQL. ``value`` is as on the wire, without a length; None is NULL."""
+    if value is None:
+        return b"NULL"
+    if kind in _INTEGERS:
+        return b"%d" % struct.unpack(_INTEGERS[kind][unsigned], value)[0]
+    if kind in (0x04, 0x05):
+        number: float = struct.unpack("<f" if kind == 0x04 else "<d", value)[0]
+        text = repr(number)
+        return (text if "e" in text or "n" in text else text + "e0").encode()
+    if kind in (0x07, 0x0A, 0x0C):
+        return b"'" + _datetime(value, date_only=kind == 0x0A) + b"'"
+    if kind == 0x0B:
+        return b"'" + _time(value) + b"'"
+    if kind in _BLOBS:
+        return b"x'" + value.hex().encode() + b"'"
+    if kind in _DECIMALS and value.replace(b".", b"", 1).lstrip(b"+-").isdigit():
+        return value
+    return quoted(value, mode)
+
+
+def quoted(value: bytes, mode: LexMode) -> bytes:
+    """A string literal in the client's own character set."""
+    if mode.no_backslash_escapes:
+        return b"'" + value.replace(b"'", b"''") + b"'"
+    if mode.charset in _TRAPS and b"\\" in value:
+        text = decoded(value, mode.charset).replace("\\", "\\\\").replace("'", "''")
+        return b"'" + encoded(text, mode.charset) + b"'"
+    return b"'" + value.replace(b"\\", b"\\\\").replace(b"'", b"''") + b"'"
+
+
+def _datetime(value: bytes, *, date_only: bool) -> bytes:
+    padded = value + bytes(11 - len(value))
+    year, month, day, hour, minute, second, micro = struct.unpack("<HBBBBBI", padded)
+    date = b"%04d-%02d-%02d" % (year, month, day)
+    if date_only:
+        return date
+    time = b" %02d:%02d:%02d" % (hour, minute, second)
+    return date + time + (b".%06d" % micro if micro else b"")
+
+
+def _time(value: bytes) -> bytes:
+    padded = value + bytes(12 - len(value))
+    negative, days, hours, minutes, seconds, micro = struct.unpack("<BIBBBI", padded)
+    sign = b"-" if negative else b""
+    return sign + b"%02d:%02d:%02d" % (days * 24 + hours, minutes, seconds) + (b".%06d" % micro if micro else b"")
