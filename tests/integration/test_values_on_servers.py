@@ -243,28 +243,27 @@ def check_condition(
 
 def check_insert(room: Room, table: str, column: ColumnType, raws: Sequence[bytes]) -> int:
     """What is stored is what was known. Gives how many answers were known."""
+    read = [literal_of(raw, room.mode) for raw in raws]
+    answers = [{by: read_value(one, column, by, Purpose.INSERT) for by in VINDEXES} for one in read]
     known = 0
-    for raw in raws:
-        literal = literal_of(raw, room.mode)
-        answers = {by: read_value(literal, column, by, Purpose.INSERT) for by in VINDEXES}
-        assert not any(isinstance(answer, Never) for answer in answers.values())
-        if not any(isinstance(answer, Known) for answer in answers.values()):
-            continue
-        for sql_mode in ("", "traditional"):
-            room.run(f"set sql_mode = '{sql_mode}'")
-            room.run(f"delete from {table}")
-            try:
-                room.run(b"insert into %b (v) values (%b)" % (table.encode(), raw))
-            except pymysql.err.Error:
-                if not sql_mode:
-                    raise
-                continue
-            ((cell,),) = room.run(f"select {seen(column)} from {table}")
-            for by, answer in answers.items():
+    for sql_mode in ("", "traditional"):
+        room.run(f"set sql_mode = '{sql_mode}'")
+        room.run(f"delete from {table}")
+        for number, (raw, found) in enumerate(zip(raws, answers, strict=True), 1):
+            assert not any(isinstance(answer, Never) for answer in found.values())
+            if any(isinstance(answer, Known) for answer in found.values()):
+                try:
+                    room.run(b"insert into %b (id, v) values (%d, %b)" % (table.encode(), number, raw))
+                except pymysql.err.Error:
+                    if not sql_mode:
+                        raise
+        for number, cell in room.run(f"select id, {seen(column)} from {table}"):
+            for by, answer in answers[number - 1].items():
                 if isinstance(answer, Known):
                     known += 1
                     value = as_value(cell, column, by)
-                    assert value == answer.value, f"{column.sql} := {raw!r} by {by.type}: {answer}, stored {value!r}"
+                    context = f"{column.sql} := {raws[number - 1]!r} by {by.type}: {answer}, but stored is {value!r}"
+                    assert value == answer.value, context
     room.run("set sql_mode = ''")
     return known
 

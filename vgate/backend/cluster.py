@@ -49,6 +49,8 @@ class ServerFacts:
     max_allowed_packet: int
     collations: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     """Collation ids, as clients send them at login, to (character set, collation)."""
+    charsets: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Character sets to (id of the default collation, bytes of the longest character)."""
 
     @property
     def announced(self) -> str:
@@ -68,6 +70,12 @@ _COLLATIONS = (
 )
 
 
+_CHARSETS = (
+    "select s.CHARACTER_SET_NAME, c.ID, s.MAXLEN from information_schema.CHARACTER_SETS s"
+    " join information_schema.COLLATIONS c on c.COLLATION_NAME = s.DEFAULT_COLLATE_NAME where c.ID is not null"
+)
+
+
 async def read_facts(connection: BackendConnection) -> ServerFacts:
     """Ask a server what it is."""
     ((*cells,),) = await connection.rows(_FACTS)
@@ -77,7 +85,11 @@ async def read_facts(connection: BackendConnection) -> ServerFacts:
     number = (parts[0], parts[1] if len(parts) > 1 else 0, parts[2] if len(parts) > 2 else 0)
     rows = await connection.rows(_COLLATIONS)
     collations = {int(row[0] or 0): ((row[1] or b"").decode(), (row[2] or b"").decode()) for row in rows}
-    return ServerFacts(flavour, version, number, sql_mode, charset, collation, time_zone, int(packet), collations)
+    rows = await connection.rows(_CHARSETS)
+    charsets = {(row[0] or b"").decode(): (int(row[1] or 0), int(row[2] or 1)) for row in rows}
+    return ServerFacts(
+        flavour, version, number, sql_mode, charset, collation, time_zone, int(packet), collations, charsets
+    )
 
 
 class KeyspaceServers:
@@ -174,6 +186,15 @@ class Cluster:
         """Facts of the servers of ``keyspace``, or of the first keyspace that answered."""
         found = self.facts.get(keyspace) if keyspace is not None else None
         return found if found is not None else next(iter(self.facts.values()))
+
+    async def renew(self, keyspace: str, index: int) -> None:
+        """A global setting of one server was changed: connections that began with the old one serve nobody new."""
+        servers = self.keyspaces[keyspace]
+        for pools in servers.pools:
+            pools[index].renew()
+        answer = await self._facts_of(servers.pools[0][index])
+        if index == 0 and not isinstance(answer, SqlError):
+            self.facts[keyspace] = answer
 
     def reap(self) -> None:
         """Close connections that were idle too long."""

@@ -38,6 +38,7 @@ class Pool:
         self.limit = limit
         self.size = 0
         self.opened = 0
+        self._all: set[BackendConnection] = set()
         self._open = open
         self._clock = clock
         self._wait = wait
@@ -94,6 +95,7 @@ class Pool:
 
     def discard(self, connection: BackendConnection) -> None:
         """A connection of this pool was closed: its place is free."""
+        self._all.discard(connection)
         stack = self._idle.get(connection.settings)
         if stack and connection in stack:
             stack.remove(connection)
@@ -107,6 +109,14 @@ class Pool:
             connection.close()
         self._idle = {settings: stack for settings, stack in self._idle.items() if stack}
         return len(stale)
+
+    def renew(self) -> None:
+        """Serve with new connections from now on: idle ones are closed, those in use when they come back."""
+        for connection in self._all:
+            connection.tainted = True
+        for stack in list(self._idle.values()):
+            for connection in list(stack):
+                connection.close()
 
     def close(self) -> None:
         """Close idle connections; those in use are closed as they come back."""
@@ -139,6 +149,7 @@ class Pool:
             self._free_place()
             return await self._open_one()
         connection.owner = self
+        self._all.add(connection)
         self.opened += 1
         return connection
 

@@ -30,7 +30,9 @@ class Call:
     """``text``: the statement as it is to be sent; ``slots``: its literals, as ``sql.lexer`` split them.
 
     ``pins`` names the construct that ties the session to the server that runs it (empty: none);
-    ``insert_id_read`` is set where the text calls LAST_INSERT_ID(), which must answer for the session;
+    ``insert_id_read`` is set where the text calls LAST_INSERT_ID(), which must answer for the session, or sets it;
+    ``counts_found_rows`` where it says SQL_CALC_FOUND_ROWS; ``uses_tables`` is False where it certainly reads and
+    writes no rows of any, ``names_no_table`` is True where it does not even name one;
     ``execution`` where a prepared statement is to run as such, and not its text.
     """
 
@@ -42,6 +44,9 @@ class Call:
     out: Output
     pins: str = ""
     insert_id_read: bool = False
+    counts_found_rows: bool = False
+    uses_tables: bool = True
+    names_no_table: bool = False
     execution: Execution | None = None
 
     @property

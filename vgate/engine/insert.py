@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -27,7 +28,7 @@ from vgate.planner.values import Known, Purpose, read_value
 from vgate.sequences.vitess import VitessSequences
 from vgate.sql.lexer import LexError
 from vgate.sql.literals import Literal, LiteralKind, negated, read_literal
-from vgate.sql.rows import SLICE, Row, ValueRows, read_head, values_form
+from vgate.sql.rows import SLICE, ValueRows, read_head, values_form
 from vgate.transactions.scope import Place
 from vgate.vindex.base import Value
 from vgate.wire.packets import Ok
@@ -56,6 +57,9 @@ class InsertRun:
         self.last_id = 0  # the last row's, given or generated
         self.source: ValueRows
         self.text: bytes
+        self.starts, self.ends = array("q"), array("q")  # where each row is; numbers alone are nothing to the collector
+        self.places: dict[int, tuple[array[int], array[int]]] = {}  # where the values that matter are, by position
+        self.counters: dict[int, str] = {}  # AUTO_INCREMENT columns without a sequence, by position
         key, generated = plan.sharding, plan.generated
         self.by_id = key is not None and generated is not None and generated.column == key.column.name
         self.rules: Rules
@@ -66,12 +70,11 @@ class InsertRun:
             head = read_head(self.call.text, self.call.mode)
             self.text = values_form(self.call.text, self.call.mode, head)
             self.source = ValueRows(self.text, self.call.mode, head if self.text is self.call.text else None)
-            rows = await self._rows()
-            self._check_counts(rows)
+            await self._read_rows()
         except LexError as error:
             raise syntax_error(self.call.text, min(error.offset, len(self.call.text)), error.reason) from None
-        await self._take_ids(rows)
-        shards = await self._by_shard(rows)
+        await self._take_ids()
+        shards = await self._by_shard()
         keyspace = self.plan.table.name.keyspace
         numbers: dict[Place, Sequence[int]] = {(keyspace, index): shards[index] for index in sorted(shards)}
         tail, tells_id = self._tail()
@@ -79,46 +82,70 @@ class InsertRun:
             self.plan.on_duplicate, self.call.scope.found_rows, self.by_id, self.call.insert_id_read, tells_id,
             self._counts(),
         )  # fmt: skip
-        texts = {place: await self._text(rows, wanted, tail) for place, wanted in numbers.items()}
-        if len(texts) == 1 and not self._must_look(len(rows)):
-            return await self._send_one(texts, len(rows))
+        texts = {place: await self._text(wanted, tail) for place, wanted in numbers.items()}
+        if len(texts) == 1 and not self._must_look():
+            return await self._send_one(texts)
         return await self._send_all(texts, numbers)
 
-    async def _rows(self) -> list[Row]:
-        rows: list[Row] = []
-        for row in self.source:
-            rows.append(row)
-            if len(rows) % SLICE == 0:
-                await asyncio.sleep(0)
-        if len(rows) > self.max_rows:
-            raise TOO_MANY_ROWS(rows=len(rows), limit=self.max_rows)
-        return rows
-
-    def _check_counts(self, rows: list[Row]) -> None:
-        """Every row has a value per column; rows of no values at all stand for defaults, as in MySQL.
-
-        Raises COLUMN_COUNT, or LexError where a value is missing between two commas.
-        """
-        if self.plan.implicit_columns and all(not row.values for row in rows):
-            self.columns = ()
-            self.missing_id = self.plan.generated is not None
-            return
+    async def _read_rows(self) -> None:
+        """Find the rows, and of each the values that matter. Raises LexError, COLUMN_COUNT, TOO_MANY_ROWS."""
+        starts, ends = self.starts, self.ends
         expected = len(self.columns)
-        for number, row in enumerate(rows, 1):
-            if len(row.values) != expected:
-                for start, end in row.values:
-                    if not self.text[start:end].strip():
-                        raise LexError(end)
+        wanted: list[tuple[int, array[int], array[int]]] = []
+        for number, row in enumerate(self.source, 1):
+            values = row.values
+            if number == 1:
+                if self.plan.implicit_columns and not values:  # VALUES () stands for all defaults
+                    self.columns = ()
+                    self.missing_id = self.plan.generated is not None
+                    expected = 0
+                self.counters = self._counters()
+                self.places = {position: (array("q"), array("q")) for position in self._positions()}
+                wanted = [(position, *places) for position, places in self.places.items()]
+            if len(values) != expected:
+                self._check_commas(values)
                 raise COLUMN_COUNT(row=number)
+            starts.append(row.start)
+            ends.append(row.end)
+            for position, value_starts, value_ends in wanted:
+                start, end = values[position]
+                value_starts.append(start)
+                value_ends.append(end)
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+        if len(starts) > self.max_rows:
+            raise TOO_MANY_ROWS(rows=len(starts), limit=self.max_rows)
+
+    def _positions(self) -> set[int]:
+        """Which values decide about ids and shards."""
+        if not self.columns:
+            return set()
+        found = (one.position for one in (self.plan.generated, self.plan.sharding) if one is not None)
+        return {position for position in (*found, *self.counters) if position is not None}
+
+    def _counters(self) -> dict[int, str]:
+        """Columns in which a row must have a value, as each shard would count by itself."""
+        info = self.call.scope.cluster.table(self.plan.table.name)
+        if info is None or self.plan.sharding is None:
+            return {}
+        bound = self.plan.generated.column if self.plan.generated is not None else None
+        names = [one.name for one in info.columns if one.auto_increment and one.name != bound]
+        return {self.columns.index(name): name for name in names if name in self.columns}
+
+    def _check_commas(self, values: Sequence[tuple[int, int]]) -> None:
+        """Raises LexError where a value is missing between two commas."""
+        for start, end in values:
+            if not self.text[start:end].strip():
+                raise LexError(end)
 
     # -- values ---------------------------------------------------------------------------------------------------
 
-    def _value(self, row: Row, position: int | None) -> bytes | None:
+    def _value(self, number: int, position: int | None) -> bytes | None:
         """The text of a row's value, without comments around it; None where the column is missing."""
-        if position is None or not self.columns:
+        places = self.places.get(position) if position is not None else None
+        if places is None:
             return None
-        start, end = row.values[position]
-        raw = self.text[start:end].strip()
+        raw = self.text[places[0][number] : places[1][number]].strip()
         if b"*/" in raw or b"\n" in raw:
             tokens = self.call.lexer.tokens(raw)
             if tokens:
@@ -141,14 +168,17 @@ class InsertRun:
 
     # -- ids ------------------------------------------------------------------------------------------------------
 
-    async def _take_ids(self, rows: list[Row]) -> None:
+    async def _take_ids(self) -> None:
         """Take as many values from the sequence as rows want, in one go, so that they are consecutive."""
         generated = self.plan.generated
+        if self.counters:
+            self._check_counters()
         if generated is None:
             return
-        wanting: Sequence[int] = range(len(rows))
+        total = len(self.starts)
+        wanting: Sequence[int] = range(total)
         if not self.missing_id:
-            wanting = await self._wanting(rows)
+            wanting = await self._wanting()
         if not wanting:
             return
         self.count = len(wanting)
@@ -156,20 +186,22 @@ class InsertRun:
         first = self.sequences.take_now(sequence, self.count)
         self.first_id = await self.sequences.take(sequence, self.count) if first is None else first
         new = range(self.first_id, self.first_id + self.count)
-        if self.count == len(rows):
+        if self.count == total:
             self.ids = new
         else:
-            filled: list[int | None] = [None] * len(rows)
+            filled: list[int | None] = [None] * total
             for number, one in zip(wanting, new, strict=True):
                 filled[number] = one
             self.ids = filled
         self.last_id = self.ids[-1] or self.last_id
 
-    async def _wanting(self, rows: list[Row]) -> list[int]:
+    async def _wanting(self) -> list[int]:
         """The rows whose id the sequence is to give. Raises UNSUPPORTED where that cannot be known."""
+        generated = self.plan.generated
+        assert generated is not None
         wanting: list[int] = []
-        for number, row in enumerate(rows):
-            given = self._given_id(row)
+        for number in range(len(self.starts)):
+            given = self._given_id(number, generated.position, generated.column)
             if given is None:
                 wanting.append(number)
             else:
@@ -178,14 +210,22 @@ class InsertRun:
                 await asyncio.sleep(0)
         return wanting
 
-    def _given_id(self, row: Row) -> int | None:
+    def _check_counters(self) -> None:
+        """Raises UNSUPPORTED for a row that would have a shard count."""
+        for position, name in self.counters.items():
+            for number in range(len(self.starts)):
+                if self._given_id(number, position, name) is None:
+                    raise UNSUPPORTED(
+                        construct=f"INSERT into {self.plan.table.name} with NULL, DEFAULT or 0 for {name}, which is"
+                        " AUTO_INCREMENT without a sequence: each shard would count by itself"
+                    )
+
+    def _given_id(self, row: int, position: int | None, column: str) -> int | None:
         """The id that a row gives itself; None for NULL, DEFAULT and 0, in the place of which a server generates one.
 
         ``''`` and ``'abc'`` are errors or 0 as the sql_mode is, so they are refused.
         """
-        generated = self.plan.generated
-        assert generated is not None
-        raw = self._value(row, generated.position)
+        raw = self._value(row, position)
         assert raw is not None
         if raw.isdigit():
             number = int(raw)
@@ -196,26 +236,26 @@ class InsertRun:
             found = None if literal is None else _whole(literal)
             if found is None:
                 raise UNSUPPORTED(
-                    construct=f"{_shortened(raw)} as the value of {generated.column}, whose ids come from a sequence;"
-                    " give a whole number, NULL or DEFAULT"
+                    construct=f"{_shortened(raw)} as the value of {column}, in which ids are counted; give a whole"
+                    " number, NULL or DEFAULT"
                 )
             number = found
         return number if number or self.keep_zero else None
 
     # -- shards ---------------------------------------------------------------------------------------------------
 
-    async def _by_shard(self, rows: list[Row]) -> dict[int, Sequence[int]]:
+    async def _by_shard(self) -> dict[int, Sequence[int]]:
         """Row numbers by shard index."""
         key = self.plan.sharding
         if key is None:
-            return {0: range(len(rows))}
+            return {0: range(len(self.starts))}
         servers = self.call.scope.cluster.keyspaces[self.plan.table.name.keyspace]
         ids = self.ids if self.by_id else None
         shards: dict[int, list[int]] = {}
-        for number, row in enumerate(rows):
+        for number in range(len(self.starts)):
             value: Value = None if ids is None else ids[number]
             if value is None:
-                value = self._stored(key, row)
+                value = self._stored(key, number)
             keyspace_id = key.vindex.map(value)
             if keyspace_id is None:
                 raise CANNOT_MAP(values=f"[{_shown(value)}]")
@@ -228,7 +268,7 @@ class InsertRun:
                 await asyncio.sleep(0)
         return {**shards}
 
-    def _stored(self, key: InsertKey, row: Row) -> Value:
+    def _stored(self, key: InsertKey, row: int) -> Value:
         """What the server will store in the sharding column. Raises where that cannot be known for certain."""
         raw = self._value(row, key.position)
         if raw is None or raw.lower() == b"default":
@@ -245,10 +285,10 @@ class InsertRun:
 
     # -- texts ----------------------------------------------------------------------------------------------------
 
-    async def _text(self, rows: list[Row], numbers: Sequence[int], tail: bytes) -> bytes:
+    async def _text(self, numbers: Sequence[int], tail: bytes) -> bytes:
         """The statement for one shard: head, its rows, tail."""
         source = self.source
-        whole = len(numbers) == len(rows) and self.ids is None and not self.plan.implicit_columns
+        whole = len(numbers) == len(self.starts) and self.ids is None and not self.plan.implicit_columns
         if whole and tail == self.text[source.tail_start :]:
             return self.text
         parts = [self._head(), b" "]
@@ -256,7 +296,7 @@ class InsertRun:
             if at:
                 parts.append(b", ")
                 await asyncio.sleep(0)
-            parts.append(b", ".join([self._row(rows[number], number) for number in numbers[at : at + SLICE]]))
+            parts.append(b", ".join([self._row(number) for number in numbers[at : at + SLICE]]))
         if tail:
             parts += (b" ", tail)
         return b"".join(parts)
@@ -277,17 +317,17 @@ class InsertRun:
         comma = b", " if self.columns else b""
         return text[:end] + comma + names[0] + text[end : source.head_end]
 
-    def _row(self, row: Row, number: int) -> bytes:
+    def _row(self, number: int) -> bytes:
         text = self.text
+        row, end = self.starts[number], self.ends[number]
         new_id = self.ids[number] if self.ids is not None else None
         if new_id is None:
-            return text[row.start : row.end]
+            return text[row:end]
         generated = self.plan.generated
         if self.missing_id or generated is None or generated.position is None:
-            comma = b", " if row.values else b""
-            return b"%b%b%d)" % (text[row.start : row.end - 1], comma, new_id)
-        start, end = row.values[generated.position]
-        return b"%b%d%b" % (text[row.start : start], new_id, text[end : row.end])
+            return b"%b, %d)" % (text[row : end - 1], new_id) if self.columns else b"(%d)" % new_id
+        places = self.places[generated.position]
+        return b"%b%d%b" % (text[row : places[0][number]], new_id, text[places[1][number] : end])
 
     def _tail(self) -> tuple[bytes, bool]:
         """What follows the rows: with the id in the alias's columns, and ``id = LAST_INSERT_ID(id)`` after an update.
@@ -321,13 +361,13 @@ class InsertRun:
 
     # -- sending --------------------------------------------------------------------------------------------------
 
-    def _must_look(self, count: int) -> bool:
+    def _must_look(self) -> bool:
         """True if which of several rows were stored may have to be asked, before the answer can be given."""
-        if count == 1 or not self.first_id or self.by_id:
+        if len(self.starts) == 1 or not self.first_id or self.by_id:
             return False
         return self.plan.on_duplicate in (OnDuplicate.IGNORE, OnDuplicate.UPDATE)
 
-    async def _send_one(self, texts: dict[Place, bytes], count: int) -> bool:
+    async def _send_one(self, texts: dict[Place, bytes]) -> bool:
         """All rows are on one shard: its answer is passed on, but for the insert id."""
         ((place, text),) = texts.items()
         session = self.call.session
@@ -335,7 +375,7 @@ class InsertRun:
 
         def edit(ok: Ok) -> Ok:
             nonlocal insert_id
-            written = Written(ok, count, self.first_id, self.last_id)
+            written = Written(ok, len(self.starts), self.first_id, self.last_id)
             given, insert_id = insert_ids(self.rules, [written], written)
             return replace(ok, insert_id=given)
 

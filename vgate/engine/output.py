@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from vgate.backend.connection import BackendConnection
@@ -101,7 +102,7 @@ class Output:
         ``edit_ok`` changes an OK packet on its way, ``columns`` the column definitions. Raises VgateError if the
         connection is lost before anything was passed on, AnswerCut later than that.
         """
-        plain = self.sequence == 1 and not self.more and self.session.autocommit and edit_ok is None
+        plain = self.sequence == 1 and not self.more and edit_ok is None
         relay = Relay(self, plain=plain, edit_ok=edit_ok, columns=columns)
         self.down.attach(connection)
         try:
@@ -116,7 +117,7 @@ class Output:
 
 
 class Relay:
-    """A sink that passes an answer on. ``plain``: byte for byte; else flags are set and packets renumbered."""
+    """A sink that passes an answer on. ``plain``: byte for byte; else packets are renumbered, and say what follows."""
 
     __slots__ = ("_columns", "_edit_ok", "_numbering", "_out", "_passed", "_plain", "done")
 
@@ -139,15 +140,14 @@ class Relay:
             return
         if self._edit_ok is not None and response.ok is not None and response.done:
             edited = self._edit_ok(read_ok(response.ok))
-            out.ok(edited.affected, edited.insert_id, edited.warnings, edited.info)
+            status = edited.status | (Status.MORE_RESULTS if out.more else 0)
+            out.send(replace(edited, status=status).payload())
             return
         patched = bytearray(data)
-        for mark in response.marks:
-            flags = int.from_bytes(patched[mark : mark + 2], "little")
-            flags = flags & ~Status.AUTOCOMMIT | out.session.status
-            if out.more:
-                flags |= Status.MORE_RESULTS
-            patched[mark : mark + 2] = flags.to_bytes(2, "little")
+        if out.more:
+            for mark in response.marks:
+                flags = int.from_bytes(patched[mark : mark + 2], "little") | Status.MORE_RESULTS
+                patched[mark : mark + 2] = flags.to_bytes(2, "little")
         if self._columns is not None:
             patched = bytearray(self._columns.feed(bytes(patched)))
         self._numbering.renumber(patched)

@@ -1,23 +1,38 @@
 """Keyspaces whose databases are called otherwise: names in the text on its way there, and in columns on the way back.
 
-It does not know which statements there are: a keyspace's name before a dot is its database's.
+A keyspace's name is its database's where a database can stand: before a dot, unless what stands there is a table or an
+alias of the same name (``from customer.customer where customer.id = 1``), and after the FROM of a SHOW. It does not
+know which statements there are beyond that.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from typing import Final
 
 from vgate.engine.call import Call
-from vgate.sql.lexer import TokenKind
+from vgate.sql.lexer import Token, TokenKind
 from vgate.sql.names import backquoted, name_of
 from vgate.transactions.scope import Place
 from vgate.wire.schemas import SchemaRename
+
+_NAMES: Final = (TokenKind.NAME, TokenKind.QUOTED_NAME)
+_TABLES: Final = frozenset(
+    b"from join into table tables update describe desc explain delete replace insert truncate call handler references"
+    b" like to view using analyze optimize".split()
+)
+"""Words after which tables are named, up to the next word of ``_COLUMNS``."""
+
+_COLUMNS: Final = frozenset(
+    b"select where on set having group order limit values value when partition return do by with returning".split()
+)
+_DEFINITIONS: Final = frozenset(b"create drop alter grant revoke lock rename".split())
+"""Statements in which ON and the like name tables, and columns do not have qualifiers."""
 
 
 def text_for(call: Call, place: Place, text: bytes) -> bytes:
     """``text`` as the server of ``place`` is to read it."""
     database = _database(call, place)
-    return text if database is None else _renamed(call, text, place[0], database)
+    return text if database is None else _Renaming(call, text, place[0], backquoted(database)).text()
 
 
 def columns_of(call: Call, place: Place) -> SchemaRename | None:
@@ -35,15 +50,77 @@ def _database(call: Call, place: Place) -> str | None:
     return None if address is None or address.database == place[0] else address.database
 
 
-def _renamed(call: Call, text: bytes, keyspace: str, database: str) -> bytes:
-    tokens = call.lexer.tokens(text)
-    parts: list[bytes] = []
-    at = 0
-    for token, following in pairwise(tokens):
-        if token.kind not in (TokenKind.NAME, TokenKind.QUOTED_NAME) or text[following.start : following.end] != b".":
-            continue
-        if name_of(text, token, call.mode) == keyspace:
-            parts += (text[at : token.start], backquoted(database))
+class _Renaming:
+    """One statement, on its way to a server where ``keyspace`` is called ``database``."""
+
+    def __init__(self, call: Call, text: bytes, keyspace: str, database: bytes) -> None:
+        self._source = text
+        self._database = database
+        self._tokens = call.lexer.tokens(text)
+        self._names = [
+            token.kind in _NAMES and name_of(text, token, call.mode) == keyspace for token in self._tokens
+        ]
+
+    def text(self) -> bytes:
+        parts: list[bytes] = []
+        at = 0
+        for index in self._databases() if any(self._names) else ():
+            token = self._tokens[index]
+            parts += (self._source[at : token.start], self._database)
             at = token.end
-    parts.append(text[at:])
-    return b"".join(parts)
+        return b"".join((*parts, self._source[at:]))
+
+    def _word(self, index: int) -> bytes:
+        if not 0 <= index < len(self._tokens) or self._tokens[index].kind is TokenKind.QUOTED_NAME:
+            return b""
+        token: Token = self._tokens[index]
+        return self._source[token.start : token.end].lower()
+
+    def _databases(self) -> list[int]:
+        """The tokens that are the keyspace's name and stand for a database."""
+        if self._word(0) == b"show":
+            return self._shown()
+        found = [index for index, is_name in enumerate(self._names) if is_name]
+        dotted = [index for index in found if self._word(index + 1) == b"." and self._word(index - 1) != b"."]
+        if len(dotted) == len(found) or self._word(0) in _DEFINITIONS:
+            return dotted  # no table or alias has the name
+        among_tables = self._among_tables()
+        return [
+            index for index in dotted
+            if index in among_tables or self._word(index + 3) == b"." or self._word(index + 3) == b"("
+        ]  # fmt: skip
+
+    def _among_tables(self) -> set[int]:
+        """The positions at which tables are named, and not columns."""
+        places: set[int] = set()
+        tables = False
+        levels: list[tuple[bool, bool]] = []
+        query = True  # the statement itself, or a subquery; not the arguments of a function, where FROM names no table
+        for index in range(len(self._tokens)):
+            word = self._word(index)
+            if word == b"(":
+                levels.append((tables, query))
+                query = self._word(index + 1) in (b"select", b"with", b"(") or tables
+            elif word == b")" and levels:
+                tables, query = levels.pop()
+            elif word in _COLUMNS:
+                tables = False
+            elif word in _TABLES and query:
+                tables = not (word == b"update" and self._word(index - 1) == b"key")
+            elif tables:
+                places.add(index)
+        return places
+
+    def _shown(self) -> list[int]:
+        """In a SHOW a database follows FROM or IN: the second, if the first names a table."""
+        words = [self._word(index) for index in range(min(len(self._tokens), 6))]
+        of_tables = not {b"columns", b"fields", b"index", b"indexes", b"keys"} & set(words)
+        of_database = words[1:2] == [b"create"] and words[2:3] in ([b"database"], [b"schema"])
+        found: list[int] = []
+        sources = 0
+        for index, is_name in enumerate(self._names):
+            sources += self._word(index) in (b"from", b"in")
+            named = self._word(index - 1) in (b"from", b"in") and (of_tables or sources > 1)
+            if is_name and (of_database or named or self._word(index + 1) == b"."):
+                found.append(index)
+        return found

@@ -10,12 +10,13 @@ import asyncio
 from vgate.engine.call import Call
 from vgate.engine.rename import text_for
 from vgate.engine.scatter import run_scatter
-from vgate.engine.single import run_single
+from vgate.engine.single import read_warnings, run_single
 from vgate.engine.write import combined, write_all
 from vgate.errors import DDL_PARTIAL, UNSUPPORTED, SqlError
 from vgate.planner.plan import Access, AnyShard, Const, EveryShard, Everything, NextValue, Route, Where
 from vgate.planner.resolve import resolve
 from vgate.sequences.vitess import VitessSequences
+from vgate.session.session import Diagnostic
 from vgate.sql.literals import LiteralKind, read_literal
 from vgate.transactions.scope import Place
 from vgate.wire.packets import Ok, bigint_column
@@ -78,10 +79,13 @@ async def run_every(call: Call, plan: EveryShard) -> None:
     shards = cluster.keyspaces[plan.keyspace].keyspace.shards
     places = [(plan.keyspace, index) for index in range(len(shards))]
 
+    notes: dict[Place, list[Diagnostic]] = {}
+
     async def run(place: Place) -> Ok:
         connection = await call.scope.take(place)
         try:
             answer = await connection.query(text_for(call, place, call.text))
+            notes[place] = await read_warnings(connection) if answer.warnings else []
         finally:
             call.scope.give_back(place, connection)
         return answer if isinstance(answer, Ok) else Ok(status=answer.status, warnings=answer.warnings)
@@ -98,6 +102,7 @@ async def run_every(call: Call, plan: EveryShard) -> None:
         raise error
     answers = [result for result in results if isinstance(result, Ok)]
     most = max(answers, key=lambda answer: answer.warnings)
+    call.session.diagnostics = max(notes.values(), key=len)
     give_ok(call, Ok(warnings=most.warnings, info=most.info))
 
 

@@ -16,7 +16,7 @@ from vgate.engine.call import Call
 from vgate.engine.command import command_for
 from vgate.engine.output import Output
 from vgate.engine.rename import columns_of
-from vgate.engine.single import read_warnings
+from vgate.engine.single import follow_error, read_warnings, use_up
 from vgate.errors import ServerError, VgateError
 from vgate.session.session import Diagnostic
 from vgate.transactions.scope import Place
@@ -133,30 +133,48 @@ class RowCutter:
 
 async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
     """Run a read on several shards and give the client all rows, those of the first shard first."""
+    session, scope = call.session, call.scope
+    if not session.autocommit and not session.in_transaction:
+        session.begin()
+    once = bool(session.isolation_once) and not scope.transactional
     connections: dict[Place, BackendConnection] = {}
     try:
         for place in places:  # in one order everywhere, so that clients that need several pools cannot deadlock
-            connections[place] = await call.scope.take(place)
+            connections[place] = await scope.take(place)
+            if once:
+                await scope.characterise(connections[place])
             if call.insert_id_read:
                 await connections[place].query(f"SET last_insert_id = {call.session.insert_id}")
         streams = [ShardStream(connection) for connection in connections.values()]
         for place, stream in zip(places, streams, strict=True):
             stream.connection.relay(await command_for(call, place, stream.connection, text), stream)
-        await _concatenate(call, streams, columns_of(call, places[0]))
+        await _concatenate(call, places, streams, columns_of(call, places[0]))
+        if once:
+            for place, connection in connections.items():
+                await use_up(call, place, connection, failed=False)
+            once = False
+    except asyncio.CancelledError:  # KILL QUERY, or the client is gone: the servers need not go on
+        running = [connection for connection in connections.values() if connection.sink is not None]
+        await asyncio.shield(asyncio.gather(*map(scope.cluster.interrupt, running)))
+        raise
     finally:
         for place, connection in connections.items():
             if connection.sink is not None:  # an answer nobody will read
                 connection.close()
-            call.scope.give_back(place, connection)
+            elif once:
+                await use_up(call, place, connection, failed=True)
+            scope.give_back(place, connection)
 
 
-async def _concatenate(call: Call, streams: list[ShardStream], columns: SchemaRename | None) -> None:
+async def _concatenate(
+    call: Call, places: list[Place], streams: list[ShardStream], columns: SchemaRename | None
+) -> None:
     out = call.out
     session = call.session
     diagnostics: list[Diagnostic] = []
     described = False
     warnings = 0
-    for stream in streams:
+    for place, stream in zip(places, streams, strict=True):
         cutter = RowCutter()
         while data := await stream.read():
             response = stream.connection.response
@@ -172,12 +190,16 @@ async def _concatenate(call: Call, streams: list[ShardStream], columns: SchemaRe
                 await out.down.drained()
         response = stream.connection.response
         if response.error is not None:
-            raise ServerError(*read_err(response.error))
+            error = ServerError(*read_err(response.error))
+            session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            await follow_error(call.scope, place, stream.connection, error.errno)
+            raise error
         if response.warnings:
             warnings += response.warnings
             diagnostics += await read_warnings(stream.connection)
     session.diagnostics = diagnostics
     session.row_count = -1
+    session.found_rows = None
     out.send(eof_payload(out.status, warnings))
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from vgate.backend.connection import BackendConnection
+from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.command import command_for
 from vgate.engine.output import AnswerCut
@@ -41,6 +41,7 @@ async def run_single(
     ``edit_ok`` keeps the session's insert id himself.
     """
     retry = access is Access.READ and not call.scope.transactional and place not in call.scope.held
+    once = bool(call.session.isolation_once) and call.uses_tables and not call.scope.transactional
     while True:
         connection = await call.scope.take(place)
         try:
@@ -48,10 +49,15 @@ async def run_single(
                 call.scope.pin(place, connection)
             if call.insert_id_read:
                 await connection.query(f"SET last_insert_id = {call.session.insert_id}")
+            if once:
+                await call.scope.characterise(connection)
             packet = await command_for(call, place, connection, text)
             response = await call.out.relay(connection, packet, edit_ok, columns=columns_of(call, place))
+            failed = response.error is not None  # the connection's next answer goes into the same object
             await settle(call, place, connection, response, insert_id=edit_ok is None)
-            return response.error is None
+            if once:
+                await use_up(call, place, connection, failed=failed)
+            return not failed
         except VgateError as error:
             if error.fault is not BACKEND_LOST or not retry:
                 raise
@@ -70,23 +76,52 @@ async def settle(
     """
     session, scope = call.session, call.scope
     session.row_count = -1
+    session.found_rows = None
     if response.error is not None:
         errno, _, message = read_err(response.error)
-        session.diagnostics = await _warnings_or(connection, [Diagnostic("Error", errno, message)])
-        if errno in ROLLED_BACK and scope.transactional:
-            scope.begun.discard(place)
-            await scope.rollback()
+        session.diagnostics = [Diagnostic("Error", errno, message)]
+        await follow_error(scope, place, connection, errno, commits=bool(call.pins))
         return
-    if response.ok is not None:
-        ok = read_ok(response.ok)
+    status = response.status
+    ok = read_ok(response.ok) if response.ok is not None else None
+    if response.warnings:
+        session.diagnostics = await _warnings_or(connection, [])
+    elif not (session.keeps_warnings and call.names_no_table):
+        session.diagnostics = []
+    if ok is not None:
         session.row_count = ok.affected
         if ok.insert_id and insert_id and await _is_generated(connection, call.text, ok.insert_id):
             session.insert_id = ok.insert_id
-    session.diagnostics = await _warnings_or(connection, []) if response.warnings else []
+    if call.counts_found_rows or (call.insert_id_read and insert_id):
+        await _keep_values(call, connection)
     try:
-        await follow_transaction(scope, place, connection, response.status)
+        await follow_transaction(scope, place, connection, status)
     except SqlError:
         raise AnswerCut from None
+
+
+async def _keep_values(call: Call, connection: BackendConnection) -> None:
+    """FOUND_ROWS() and LAST_INSERT_ID() as the statement has left them: the next may be run by another server."""
+    try:
+        ((found, insert_id),) = await connection.rows("SELECT FOUND_ROWS(), LAST_INSERT_ID()")
+    except SqlError:
+        return
+    if call.counts_found_rows:
+        call.session.found_rows = int(found or 0)
+    if call.insert_id_read:
+        call.session.insert_id = int(insert_id or 0)
+
+
+async def use_up(call: Call, place: Place, connection: BackendConnection, *, failed: bool) -> None:
+    """SET TRANSACTION was for the one statement that has been run; nothing of it may be left on the connection."""
+    session = call.session
+    if not failed and not session.in_transaction:
+        session.isolation_once = ()
+    if connection.usable and place not in call.scope.begun:
+        try:
+            await connection.query("COMMIT")
+        except SqlError:
+            connection.close()
 
 
 def certainly_generated(text: bytes, insert_id: int) -> bool:
@@ -112,11 +147,36 @@ async def _is_generated(connection: BackendConnection, text: bytes, insert_id: i
 
 
 async def _warnings_or(connection: BackendConnection, otherwise: list[Diagnostic]) -> list[Diagnostic]:
-    """SHOW WARNINGS, which has more than the one error after some; ``otherwise`` if the connection is lost."""
+    """SHOW WARNINGS; ``otherwise`` if the connection is lost."""
     try:
         return await read_warnings(connection) or otherwise
     except SqlError:
         return otherwise
+
+
+async def follow_error(
+    scope: Scope, place: Place, connection: BackendConnection, errno: int, *, commits: bool = False
+) -> None:
+    """Follow what an error has made of the transaction; an ERR packet does not say, so the server is asked.
+
+    The statement alone has been undone, as a rule, and with autocommit off its transaction is open. Where the server
+    has rolled back the whole (a deadlock; a lock wait timeout, under innodb_rollback_on_timeout), the other shards
+    follow. ``commits``: the statement may have ended the transaction by a commit of its own (a procedure's DDL).
+    """
+    session = scope.session
+    try:
+        answer = await connection.query("SHOW WARNINGS")  # there may be more than the one error
+        session.diagnostics = diagnostics_of(answer) or session.diagnostics
+    except SqlError:
+        return
+    if place not in scope.begun or answer.status & Status.IN_TRANS:
+        await follow_transaction(scope, place, connection, answer.status)
+        return
+    scope.begun.discard(place)
+    if commits and errno not in ROLLED_BACK:
+        await scope.commit()
+    else:
+        await scope.rollback()
 
 
 async def follow_transaction(scope: Scope, place: Place, connection: BackendConnection, status: int) -> None:
@@ -131,6 +191,11 @@ async def follow_transaction(scope: Scope, place: Place, connection: BackendConn
 
 async def read_warnings(connection: BackendConnection) -> list[Diagnostic]:
     """SHOW WARNINGS, while the connection still has them."""
-    rows = await connection.rows("SHOW WARNINGS")
+    return diagnostics_of(await connection.query("SHOW WARNINGS"))
+
+
+def diagnostics_of(answer: Ok | Rows) -> list[Diagnostic]:
+    """The rows of SHOW WARNINGS."""
+    rows = answer.values() if isinstance(answer, Rows) else []
     text = [[(cell or b"").decode("utf-8", "replace") for cell in row] for row in rows]
     return [Diagnostic(level, int(code), message) for level, code, message in text]

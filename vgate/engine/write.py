@@ -46,6 +46,8 @@ async def write_all(
     warnings that name a row name the client's.
     """
     scope = call.scope
+    if not call.session.autocommit and not call.session.in_transaction:
+        call.session.begin()
     own = not scope.transactional
     scope.hidden = scope.hidden or own
     connections: dict[Place, BackendConnection] = {}
@@ -156,9 +158,6 @@ async def _undo(scope: Scope, places: list[Place], own: bool, error: BaseExcepti
         await scope.rollback()
     else:
         await scope.undo([place for place in places if place in scope.begun])
-        if not scope.session.in_transaction:  # it had to be rolled back whole, and the client must be told, even if
-            scope.session.begin()  # it takes no notice of the error: the next statement says so, until ROLLBACK
-            scope.broken = True
 
 
 def combined(answers: list[Ok]) -> Ok:

@@ -129,11 +129,16 @@ class HandshakeResponse:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def is_ssl_request(payload: bytes) -> bool:
-    """True for an SSLRequest, which asks for TLS and says nothing else: 32 bytes, or the four of old Connector/J."""
-    if len(payload) not in (4, _FIXED.size):
+def asks_for_tls(payload: bytes) -> bool:
+    """True if a client's first packet says that it goes on inside TLS. Raises MalformedPacket if it goes on at once.
+
+    Such a packet is an SSLRequest and has 32 bytes, or the four of old Connector/J.
+    """
+    if not int.from_bytes(payload[:4], "little") & Capability.SSL:
         return False
-    return bool(int.from_bytes(payload[:4], "little") & Capability.SSL)
+    if len(payload) not in (4, _FIXED.size):
+        raise MalformedPacket("a handshake response in clear that asks for TLS")
+    return True
 
 
 def read_response(payload: bytes, capabilities: int) -> HandshakeResponse:

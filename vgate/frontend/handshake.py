@@ -42,8 +42,8 @@ from vgate.frontend.greeting import (
     Greeting,
     HandshakeResponse,
     OldClient,
+    asks_for_tls,
     early_error,
-    is_ssl_request,
     offered,
     read_response,
     scramble_of,
@@ -252,12 +252,22 @@ class Handshake(asyncio.BufferedProtocol):
 
     def _first_packet(self, payload: bytes) -> None:
         """An SSLRequest, or the handshake response of a client that wants no TLS."""
-        if self._reception.terms.tls is not None and is_ssl_request(payload):
-            self._waiting = True
-            self._transport.pause_reading()  # uvloop would ask for another buffer at once
-            self._task = self._loop.create_task(self._start_tls(self._reception.terms.tls))
-        else:
+        context = self._reception.terms.tls
+        try:
+            upgrade = context is not None and asks_for_tls(payload)
+        except MalformedPacket as error:
+            self._malformed(error)
+            return
+        if context is None or not upgrade:
             self._read_response(payload)
+            return
+        self._waiting = True
+        self._transport.pause_reading()  # uvloop would ask for another buffer at once
+        self._task = self._loop.create_task(self._start_tls(context))
+
+    def _malformed(self, error: MalformedPacket) -> None:
+        log.info("connection %d from %s: bad handshake: %s", self._connection_id, self._host, error)
+        self._refuse(BAD_HANDSHAKE())
 
     def _read_response(self, payload: bytes) -> None:
         terms = self._reception.terms
@@ -267,8 +277,7 @@ class Handshake(asyncio.BufferedProtocol):
             self._end(early_error(OLD_CLIENT()))
             return
         except MalformedPacket as error:
-            log.info("connection %d from %s: bad handshake: %s", self._connection_id, self._host, error)
-            self._refuse(BAD_HANDSHAKE())
+            self._malformed(error)
             return
         if terms.tls_required and not self._secure:
             self._refuse(INSECURE_TRANSPORT())

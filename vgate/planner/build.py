@@ -40,7 +40,6 @@ _VERB_NAMES: Final = """
 """
 _VERBS: Final = frozenset(_VERB_NAMES.split())
 """First words of statements, besides those that are planned. Servers know no others, so others are syntax errors."""
-_DATABASES: Final = re.compile(rb"\s*(?:create|alter|drop)\s+(?:or\s+replace\s+)?(?:database|schema)\b", re.I)
 
 
 def plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalog: Catalog) -> Planned | NeedTables:
@@ -68,7 +67,7 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
     words = Words(shape, mode)
     mentioned = [name for name in words.qualifiers(vschema.keyspaces) if name != keyspace]
     current = vschema.keyspace(keyspace) if keyspace is not None else None
-    plain = not mentioned and not words.qualifiers(_SCHEMAS) and _DATABASES.match(shape) is None
+    plain = not mentioned and not words.qualifiers(_SCHEMAS) and not _about_databases(words, verb)
     if current is not None and not current.sharded and plain:
         return Planned(Pass(current.name, access_of(verb, shape)))
     if verb in _QUERIES:
@@ -83,6 +82,12 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
 
 
 _SCHEMAS: Final = frozenset({*SYSTEM_SCHEMAS, *(name.upper() for name in SYSTEM_SCHEMAS)})
+
+
+def _about_databases(words: Words, verb: str) -> bool:
+    """True for CREATE, ALTER and DROP DATABASE, which names one without a dot after it."""
+    what = words.word(3) if words.word(1) == "or" else words.word(1)
+    return verb in ("create", "alter", "drop") and what in ("database", "schema")
 
 
 def _verb(shape: bytes, mode: LexMode) -> str:
@@ -135,7 +140,7 @@ def _query(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catal
     except Unparsed as error:
         if unsharded and keyspace is not None and not words.qualifiers(set(vschema.keyspaces) - {keyspace}):
             return Planned(Pass(keyspace, access_of(words.word(), shape)))
-        raise UNREADABLE(reason=_unreadable(words) or error) from None
+        raise UNREADABLE(reason=_unreadable(words) or _said(str(error))) from None
     found = references(tree.root, keyspace, vschema)
     planned = _of_tree(tree, found, words, mode, keyspace, catalog)
     return planned if isinstance(planned, NeedTables) else replace(planned, depends=planned.depends + _unnumbered(tree))
@@ -170,10 +175,19 @@ def _of_tree(
 
 
 _UNREADABLE: Final = (
-    (("into",), "INTO at its end"), (("procedure",), "PROCEDURE"), (("rows", "examined"), "LIMIT ROWS EXAMINED"),
-    (("for", "portion"), "FOR PORTION OF"), (("value", "for"), "NEXT VALUE FOR"), (("default", "("), "DEFAULT()"),
-    (("{",), "an escape in braces"), (("match",), "MATCH without parentheses"),
+    (("into",), "INTO"), (("procedure",), "PROCEDURE"), (("rows", "examined"), "LIMIT ROWS EXAMINED"),
+    (("for", "portion"), "FOR PORTION OF"), (("next", "value"), "NEXT VALUE FOR"),
+    (("previous", "value"), "PREVIOUS VALUE FOR"), (("default", "("), "DEFAULT()"), (("{",), "an escape in braces"),
+    (("match",), "MATCH without parentheses"), (("\\n",), "NULL written as \\N"),
 )  # fmt: skip
+
+
+def _said(reason: str) -> str:
+    """What sqlglot says, as far as it is about SQL."""
+    if "recursion" in reason:
+        return "it is nested too deeply"
+    told = re.split(r" but got <|\. Line \d", reason)[0]
+    return "grammar that is not known" if "<" in told or "Invalid expression" in told else told
 
 
 def _unreadable(words: Words) -> str:

@@ -18,7 +18,7 @@ from vgate.planner.columns import ColumnKind, ColumnType
 from vgate.planner.plan import Access, EveryShard, Pass, Plan
 from vgate.planner.references import resolve_name
 from vgate.planner.statements import QualifiedName, Words
-from vgate.vschema.model import TableName, VSchema
+from vgate.vschema.model import Table, TableName, VSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,21 +307,26 @@ def _owner(ddl: Ddl, names: list[TableName], mentioned: list[str], keyspace: str
 
 def _check_renames(ddl: Ddl, keyspace: str | None, vschema: VSchema) -> None:
     """A table that takes a name of the VSchema is looked for by that name's vindex: its rows must lie by it already."""
+    origins: dict[TableName, Table | None] = {}
     for old, new in ddl.renames:
-        source, target = (vschema.keyspace(name.keyspace).tables.get(name.table)
-                          for name in (_full(*old, keyspace, vschema), _full(*new, keyspace, vschema)))  # fmt: skip
-        if target is None:
-            continue
-        if source is None or source.primary_vindex != target.primary_vindex:
+        source, target = _full(*old, keyspace, vschema), _full(*new, keyspace, vschema)
+        origins[target] = origins.pop(source) if source in origins else _listed(source, vschema)
+    for name, origin in origins.items():
+        listed = _listed(name, vschema)
+        if listed is not None and (origin is None or origin.primary_vindex != listed.primary_vindex):
             raise UNSUPPORTED(
-                construct=f"giving a table the name {target.name}, whose rows lie by another vindex in the VSchema;"
+                construct=f"giving a table the name {name}, whose rows lie by another vindex in the VSchema;"
                 " aim at one shard after the other (use `keyspace:shard`)"
             )
 
 
+def _listed(name: TableName, vschema: VSchema) -> Table | None:
+    return vschema.keyspace(name.keyspace).tables.get(name.table)
+
+
 def _check_columns(ddl: Ddl, name: TableName, catalog: Catalog) -> NeedTables | None:
     """The sharding column must go on to place the rows that are there. Raises UNSUPPORTED."""
-    table = catalog.vschema.keyspace(name.keyspace).tables.get(name.table)
+    table = _listed(name, catalog.vschema)
     primary = table.primary_vindex if table is not None else None
     if primary is None:
         return None

@@ -45,7 +45,7 @@ def _lines(plan: Plan, slots: Slots | None) -> list[str]:
         case Pass(keyspace=keyspace, access=access):
             return [f"pass to {keyspace} ({access.value}): the statement as it is, to the one server of the keyspace"]
         case AnyShard(keyspace=keyspace):
-            return [f"any shard of {keyspace}: the statement concerns no sharded table"]
+            return [f"any shard of {keyspace}: each of them can answer"]
         case Route():
             return _route(plan, slots)
         case Insert():

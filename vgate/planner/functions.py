@@ -63,6 +63,9 @@ _KEYWORD_NAMES: Final = """
 _KEYWORDS: Final = frozenset(_KEYWORD_NAMES.split())
 """Words that may stand before a parenthesis without being a function."""
 
+_BEFORE_LISTS: Final = frozenset({b"as", b")", b"with", b"recursive"})
+"""After these a name is an alias, with its columns in parentheses."""
+
 _TELLING: Final = frozenset({"last_insert_id"})
 """Built-in functions that change what a session knows: of several servers' the last one would count."""
 
@@ -76,7 +79,10 @@ def foreign_function(words: tuple[bytes, ...]) -> str:
         quoted = name != word.decode("utf-8", "replace")
         if not quoted and not (word[:1].isalpha() or word[:1] in b"_$" or word[0] >= 0x80):
             continue
-        if quoted or words[index - 1 : index] == (b".",):  # of a database: a stored function, whatever its name
+        before = words[index - 1 : index]
+        if before and before[0] in _BEFORE_LISTS:
+            continue
+        if quoted or before == (b".",):  # of a database: a stored function, whatever its name
             return f"the function {name}(), which vgate does not know"
         if name in _TELLING:
             if words[index + 2 : index + 3] != (b")",):

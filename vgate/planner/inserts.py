@@ -13,14 +13,16 @@ from typing import Final
 from vgate.errors import CANNOT_MAP, UNREADABLE, UNSUPPORTED, VgateError
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.columns import ColumnKind, ColumnType, TableInfo
-from vgate.planner.loose import folding_of
+from vgate.planner.functions import sequence_function
 from vgate.planner.plan import Access, Insert, InsertId, InsertKey, OnDuplicate, Pass, Planned, Refuse
-from vgate.planner.references import resolve_name
-from vgate.planner.values import LOOSE_VINDEXES, equal_texts_share_ids
+from vgate.planner.references import references, resolve_name
+from vgate.planner.statements import Words
+from vgate.planner.values import equal_texts_share_ids
 from vgate.sql.lexer import LexError, LexMode, TokenKind, lexer_for
-from vgate.sql.rows import InsertHead, read_assignments, read_head
+from vgate.sql.rows import InsertHead, ValueRows, read_assignments, read_head
+from vgate.sql.tree import Unparsed, parse
 from vgate.vindex.base import Value
-from vgate.vschema.model import Table
+from vgate.vschema.model import Table, TableName, VSchema
 
 _QUERIES: Final = frozenset({"(", "select", "with", "table"})
 _SUBQUERIES: Final = frozenset({b"select", b"with", b"table"})
@@ -50,6 +52,7 @@ def _plan_insert(
     sharded = vschema.keyspace(full.keyspace).sharded
     table = vschema.keyspace(full.keyspace).tables.get(full.table)
     if table is None or (not sharded and table.auto_increment is None):
+        _check_sources(text, shape, mode, head, full, keyspace, vschema)
         return Planned(Pass(full.keyspace, Access.WRITE, (full,)))
     info = catalog.table(full)
     if info is None:
@@ -58,6 +61,30 @@ def _plan_insert(
         return Planned(_insert(text, shape, mode, head, table, info, sharded=sharded))
     except VgateError as error:
         return Planned(Refuse(error))
+
+
+def _check_sources(
+    text: bytes, shape: bytes, mode: LexMode, head: InsertHead, full: TableName, keyspace: str | None, vschema: VSchema
+) -> None:
+    """A query in an INSERT that passes is run by the table's own server, among the tables of its keyspace alone.
+
+    Raises UNSUPPORTED where it names others, or would find others by names without a keyspace.
+    """
+    words = Words(shape, mode)
+    if not {"select", "table"} & words.rest():
+        return
+    others = [name for name in words.qualifiers(vschema.keyspaces) if name != full.keyspace]
+    if keyspace != full.keyspace and head.source in _QUERIES:
+        try:
+            query = parse(text[head.source_start :], mode).root
+        except Unparsed:
+            query = None
+        others += [keyspace or "none"] if query is None else references(query, keyspace, vschema).keyspaces
+    elif keyspace != full.keyspace:
+        others.append(keyspace or "none")
+    if set(others) - {full.keyspace}:
+        names = ", ".join(sorted({full.keyspace, *others}))
+        raise UNSUPPORTED(construct=f"INSERT into a table of one keyspace from others ({names})")
 
 
 def _insert(
@@ -79,15 +106,18 @@ def _insert(
         raise UNSUPPORTED(construct=f"a subquery in INSERT {where}")
     if b"row" in words[:1]:
         raise UNSUPPORTED(construct=f"INSERT ... VALUES ROW() {where}")
-    if b"returning" in tail:
+    if b"returning" in tail or _returns(words):
         raise UNSUPPORTED(construct=f"INSERT ... RETURNING {where}")
+    sequence = sequence_function((*words, *tail)) if sharded else ""
+    if sequence:
+        raise UNSUPPORTED(construct=f"{sequence} {where}, as every shard counts by itself")
     on_duplicate = _on_duplicate(head, tail)
     key = _sharding(table, columns, info) if sharded else None
     generated = _generated(table, columns)
     if key is not None:
         _check_unique_keys(on_duplicate, key, info, table)
         _check_tail(tail, key, table)
-        _check_counters(table, columns, info)
+        _check_counters(shape, mode, head, table, columns, info)
     return Insert(table, columns, implicit, key, generated, on_duplicate)
 
 
@@ -121,6 +151,11 @@ def _words(shape: bytes, mode: LexMode, head: InsertHead) -> tuple[list[bytes], 
         if depth == 0 and words[index] in (b"on", b"as", b"returning", b";"):
             return words[start + 1 : index], words[index:]
     return words[start + 1 :], []
+
+
+def _returns(words: Sequence[bytes]) -> bool:
+    """True if RETURNING follows a SET; it is also a name in MySQL."""
+    return any(word == b"returning" and after != b"=" for word, after in pairwise(words))
 
 
 def _head_words(head: InsertHead) -> int:
@@ -200,12 +235,13 @@ def _check_unique_keys(on_duplicate: OnDuplicate, key: InsertKey, info: TableInf
 
 
 def _equals_are_together(key: InsertKey) -> bool:
-    """True if values that are equal in the sharding column have one keyspace id."""
+    """True if values that are equal in the sharding column have one keyspace id, whatever they are.
+
+    Not so of the vindexes that fold text: they fold what collations do for most texts, not for all.
+    """
     column, vindex = key.column, key.vindex
     if column.kind is not ColumnKind.TEXT or vindex.type == "null" or not vindex.takes_text:
         return True  # a vindex of numbers places digits only, and no collation takes one digit for another
-    if vindex.type in LOOSE_VINDEXES:
-        return folding_of(column.collation) is not None
     return equal_texts_share_ids(column.collation, column.fixed, vindex.type, vindex.takes_text)
 
 
@@ -241,11 +277,15 @@ def _end_of_assignment(words: Sequence[bytes], at: int) -> int:
     return at
 
 
-def _check_counters(table: Table, columns: tuple[str, ...], info: TableInfo) -> None:
+def _check_counters(
+    shape: bytes, mode: LexMode, head: InsertHead, table: Table, columns: tuple[str, ...], info: TableInfo
+) -> None:
     """A column that counts on each shard by itself would give the same id twice."""
     bound = table.auto_increment.column if table.auto_increment is not None else None
     for column in info.columns:
-        if column.auto_increment and column.name != bound and column.name not in columns:
+        if not column.auto_increment or column.name == bound:
+            continue
+        if column.name not in columns or _leaves_to_server(shape, mode, head, columns.index(column.name)):
             raise UNSUPPORTED(
                 construct=f"INSERT into {table.name} without {column.name}, which is AUTO_INCREMENT: each shard would"
                 f" count by itself and give ids that other shards give too; give a value, or bind the column to a"
@@ -253,3 +293,17 @@ def _check_counters(table: Table, columns: tuple[str, ...], info: TableInfo) -> 
             )
 
 
+def _leaves_to_server(shape: bytes, mode: LexMode, head: InsertHead, position: int) -> bool:
+    """True if a row's value is NULL or DEFAULT. Of a shape: whether a literal is 0 is seen when rows are run."""
+    if head.source == "set":
+        rows = iter((read_assignments(shape, mode, read_head(shape, mode)).values,))
+    else:
+        rows = (row.values for row in ValueRows(shape, mode))
+    for values in rows:
+        if position < len(values):
+            start, end = values[position]
+            tokens = lexer_for(mode).tokens(shape[start:end])
+            words = [shape[start + token.start : start + token.end].lower() for token in tokens]
+            if words in ([b"null"], [b"default"], [b"\\n"]):
+                return True
+    return False

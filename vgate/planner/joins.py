@@ -11,7 +11,7 @@ This module does not know literals, nor what is selected from the join.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -142,10 +142,13 @@ class Block:
         """The two members whose sharding columns ``condition`` makes equal."""
         if not isinstance(condition, exp.EQ):
             return
+        left, right = bare(condition.this), bare(condition.expression)
+        if not isinstance(left, exp.Column) or not isinstance(right, exp.Column):
+            return
         for one in self.members:
-            if self.owns(one, condition.this):
+            if self.owns(one, left):
                 for other in self.members:
-                    if other is not one and compatible(one, other) and self.owns(other, condition.expression):
+                    if other is not one and compatible(one, other) and self.owns(other, right):
                         yield one, other
 
     def apart(self) -> str:
@@ -176,7 +179,7 @@ class Block:
         return any((one in left and other in right) or (one in right and other in left) for one, other in pairs)
 
 
-def tied_to_outer(members: list[Sharded], block: Block, outer: list[Sharded], aliases: dict[str, int]) -> bool:
+def tied_to_outer(members: list[Sharded], block: Block, outer: list[Sharded], aliases: Mapping[str, int]) -> bool:
     """True if a condition of ``block`` ties one of its ``members`` to a reference of an enclosing block.
 
     Only by qualified names that the statement has once: what a name means inside must not depend on nearer tables.
@@ -186,14 +189,16 @@ def tied_to_outer(members: list[Sharded], block: Block, outer: list[Sharded], al
             continue
         left, right = bare(condition.this), bare(condition.expression)
         for node, other_node in ((left, right), (right, left)):
-            for one in members:
-                for other in outer:
-                    if compatible(one, other) and all(
-                        _is_column(name, owner) and _qualifies(name, owner) and aliases[owner.reference.alias] == 1
-                        for name, owner in ((node, one), (other_node, other))
-                    ):
-                        return True
+            inner = [one for one in members if _is_named(node, one, aliases)]
+            around = [one for one in outer if _is_named(other_node, one, aliases)] if inner else []
+            if any(compatible(one, other) for one in inner for other in around):
+                return True
     return False
+
+
+def _is_named(node: exp.Expression | None, member: Sharded, aliases: Mapping[str, int]) -> bool:
+    """True for the sharding column, qualified by an alias that stands for nothing else in the statement."""
+    return _is_column(node, member) and _qualifies(node, member) and aliases[member.reference.alias] == 1
 
 
 def compatible(one: Sharded, other: Sharded) -> bool:

@@ -94,7 +94,8 @@ def ask(keyspace: str | None, vschema: VSchema) -> Plan:
 
 
 def _show(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
-    words.skip("full", "extended", "open", "global", "session", "local")
+    words.skip("full", "extended", "global", "session", "local")
+    lenient = words.accept("open") or words.word() == "events"
     what = words.word()
     words.at += 1
     if what == "create":
@@ -114,7 +115,10 @@ def _show(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
     if (what, words.word()) == ("table", "status"):
         words.at += 1
     if listed and (words.accept("from") or words.accept("in")):
-        return ask(_database(words.one_name(), keyspace, vschema), vschema)
+        database = words.one_name()
+        if lenient and keyspace is not None and database not in vschema.keyspaces:
+            return ask(keyspace, vschema)  # the open tables, and the events, of an unknown database are none
+        return ask(_database(database, keyspace, vschema), vschema)
     if what != "status" and listed and keyspace is None:
         raise NO_DATABASE()
     return ask(keyspace, vschema)

@@ -73,7 +73,17 @@ def _of_select(select: exp.Select, blocks: Mapping[int, Block]) -> str:
     for modifier in select.args.get("operation_modifiers") or ():
         if modifier.name.upper() not in _MODIFIERS:
             return str(modifier.name.upper())
-    return _aggregate(select, blocks)
+    return _aggregate(select, blocks) or _full_text(select)
+
+
+def _full_text(select: exp.Select) -> str:
+    """Scores, and which rows are found at all, depend on all rows of a table: but not in boolean mode."""
+    where = select.args.get("where")
+    for match in select.find_all(exp.MatchAgainst):
+        filters = where is not None and any(found is match for found in where.find_all(exp.MatchAgainst))
+        if not filters or str(match.args.get("modifier") or "").upper() != "IN BOOLEAN MODE":
+            return "MATCH but for IN BOOLEAN MODE in WHERE"
+    return ""
 
 
 def _of_write(node: exp.Update | exp.Delete) -> str:
@@ -108,7 +118,7 @@ def _aggregate(root: exp.Select, blocks: Mapping[int, Block]) -> str:
 _SHOWN: Final = {"STDDEV_POP": "STDDEV", "VARIANCE_POP": "VAR_POP", "VARIANCE": "VAR_SAMP"}
 
 
-def _computed_by(node: exp.Expression, root: exp.Select, blocks: Mapping[int, Block]) -> bool:
+def _computed_by(node: exp.Func, root: exp.Select, blocks: Mapping[int, Block]) -> bool:
     """False only if an inner block certainly computes the aggregate: without columns, or with one of that block's."""
     inner = node.find_ancestor(exp.Select)
     if inner is root:

@@ -164,18 +164,18 @@ def _groups(root: exp.Expression, blocks: list[Block]) -> list[_Group]:
     aliases = Counter(one.alias_or_name for one in mentions)
     groups: list[_Group] = []
     for number, block in enumerate(blocks):
-        outer = [one for other in blocks[:number] if _encloses(other.node, block.node) for one in other.members]
+        around = _around(block.node)
+        outer = [one for other in blocks[:number] if id(other.node) in around for one in other.members]
         loose = (some for some in block.sets() if not tied_to_outer(some, block, outer, aliases))
         groups += [_Group(tuple(some), allowed(block, some)) for some in loose]
     return groups
 
 
-def _encloses(outer: exp.Expression, inner: exp.Expression) -> bool:
-    """True if columns of ``outer`` can be seen in ``inner``: it is a subquery in an expression, not in a FROM or WITH.
-    """
+def _around(inner: exp.Expression) -> set[int]:
+    """The nodes whose columns can be seen in a block: it is a subquery in their expressions, not in a FROM or WITH."""
+    found: set[int] = set()
     node = inner.parent
-    while node is not None and node is not outer:
-        if isinstance(node, exp.From | exp.Join | exp.CTE):
-            return False
+    while node is not None and not isinstance(node, exp.From | exp.Join | exp.CTE):
+        found.add(id(node))
         node = node.parent
-    return node is outer
+    return found

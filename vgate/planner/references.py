@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from sqlglot import exp
 
 from vgate.errors import NO_DATABASE, UNKNOWN_TABLE, UNSUPPORTED
 from vgate.vschema.model import Table, TableName, VSchema
 from vgate.vschema.names import SYSTEM_SCHEMAS
+
+MOST: Final = 200
+"""References in one statement. Looking for ties takes time that grows with their square, and servers join 61 tables."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +62,8 @@ def references(root: exp.Expression, keyspace: str | None, vschema: VSchema) -> 
         name = resolve_name(database or None, node.name, keyspace, vschema)
         table = vschema.keyspace(name.keyspace).tables.get(name.table)
         result.found.append(Reference(name, table, node.alias or node.name, _block(node), node))
+        if len(result.found) > MOST:
+            raise UNSUPPORTED(construct=f"a statement with more than {MOST} tables")
     return result
 
 

@@ -93,11 +93,14 @@ def _halved(wheres: list[Where], make: Callable[[Where, Where], Where]) -> Where
 
 
 def source_of(node: exp.Expression | None, column: ColumnType) -> Source | None:
-    """Where a value comes from: a literal's slot (with its sign), or a word; None for any other expression."""
+    """Where a value comes from: a literal's slot (with its sign), or a word; None for any other expression.
+
+    Whether the literal is a number or a text plays no part: one plan serves all literals of a shape.
+    """
     node = bare(node)
     if isinstance(node, exp.Neg):
         inner = bare(node.this)
-        slot = slot_of(inner) if isinstance(inner, exp.Literal) and not inner.is_string else None
+        slot = slot_of(inner) if isinstance(inner, exp.Literal) else None
         return None if slot is None else Slot(slot, negative=True)
     if isinstance(node, exp.Literal):
         slot = slot_of(node)

@@ -12,30 +12,33 @@ from dataclasses import dataclass
 from typing import Final
 
 from vgate.planner.plan import Plan
+from vgate.query.ties import NOTHING, Findings
+from vgate.sql.lexer import plain
 from vgate.vindex.base import KeyspaceId
 
 Slots = list[bytes | list[bytes]]
 
-OVERHEAD: Final = 1500
-"""Bytes a cached plan is taken to cost beyond its shape: nodes, dictionary entries, a closure."""
+OVERHEAD: Final = 2500
+"""Bytes a cached plan is taken to cost beyond its shape: nodes, dictionary entries, a closure, a result's head."""
 
 
 @dataclass(slots=True)
 class Cached:
     """A plan, ready to run.
 
+    ``found``: what else is to be known of the statement.
     ``point`` makes the fast path possible: it gives the one keyspace id the literals lead to, or None where that
     takes more thought; ``anywhere`` is True where shard 0 (an unsharded keyspace) or any shard will do.
+    ``head`` is what the last result began with: see ``wire.response``.
     """
 
     plan: Plan
-    pins: str = ""
-    insert_id_read: bool = False
-    implicit_commit: bool = False
+    found: Findings = NOTHING
     fast_keyspace: str = ""
     point: Callable[[Slots], KeyspaceId | None] | None = None
     anywhere: bool = False
     read: bool = True
+    head: bytes = b""
 
 
 class Entry:
@@ -61,14 +64,18 @@ class Entry:
 
 
 class Partition:
-    """The plans of one keyspace, VSchema version and lexer mode. ``fast`` holds those the fast path may run."""
+    """The plans of one keyspace, VSchema version and lexer mode. ``fast`` holds those the fast path may run.
 
-    __slots__ = ("_cache", "entries", "fast", "size")
+    ``plain`` has the number of slots of the plain ones among these: see ``Lexer.split``.
+    """
+
+    __slots__ = ("_cache", "entries", "fast", "plain", "size")
 
     def __init__(self, cache: PlanCache) -> None:
         self._cache = cache
         self.entries: dict[bytes, Entry] = {}
         self.fast: dict[bytes, Cached] = {}
+        self.plain: dict[bytes, int] = {}
         self.size = 0
 
     def find(self, shape: bytes, slots: Slots) -> Cached | None:
@@ -82,9 +89,12 @@ class Partition:
         if entry is None or entry.depends != depends:
             entry = self.entries[shape] = Entry(depends)
             self.fast.pop(shape, None)
+            self.plain.pop(shape, None)
         entry.add(slots, cached)
         if not depends and (cached.point is not None or cached.anywhere):
             self.fast[shape] = cached
+            if plain(shape, len(slots)):
+                self.plain[shape] = len(slots)
         cost = len(shape) + OVERHEAD
         self.size += cost
         self._cache.grown(self, cost)
@@ -93,6 +103,7 @@ class Partition:
         """Drop every plan."""
         self.entries.clear()
         self.fast.clear()
+        self.plain.clear()
         self.size = 0
 
 

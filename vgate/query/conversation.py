@@ -21,11 +21,12 @@ from dataclasses import replace
 from typing import Any, Final, Protocol, assert_never
 
 from vgate.backend.connection import BackendConnection
+from vgate.backend.pool import Pool
 from vgate.engine.call import Call
 from vgate.engine.insert import InsertRun
 from vgate.engine.output import AnswerCut, Downstream, Output
 from vgate.engine.route import run_any, run_every, run_next, run_route
-from vgate.engine.single import run_single, settle
+from vgate.engine.single import certainly_generated, run_single, settle
 from vgate.errors import (
     EMPTY_QUERY,
     NO_DATABASE,
@@ -55,22 +56,25 @@ from vgate.query import grants
 from vgate.query.cache import Cached, Slots
 from vgate.query.gate import Gate
 from vgate.query.own import OwnStatements
+from vgate.query.pieces import statements_of
 from vgate.query.prepared import PreparedStatements
-from vgate.query.ties import commits_implicitly, reads_insert_id, tie
+from vgate.query.ties import FOUND_ROWS, SHARED, findings
 from vgate.session.login import Login
-from vgate.session.session import Diagnostic, Session
+from vgate.session.session import ANSI_QUOTES, NO_BACKSLASH_ESCAPES, Diagnostic, Session
 from vgate.session.target import Target
 from vgate.sql.lexer import LexError, LexMode, VersionedComment, lexer_for
 from vgate.sql.statements import FIRST_WORDS, recognise
-from vgate.sql.versioned import expand
-from vgate.transactions.scope import Scope
+from vgate.sql.versioned import Flavour, expand
+from vgate.transactions.scope import Place, Scope
 from vgate.vschema.model import TableName, VSchema
 from vgate.wire.binary import execute_payload
 from vgate.wire.constants import Capability, Status
 from vgate.wire.packets import err_payload, frame, read_ok
 from vgate.wire.response import Response
 
-_FIRST_WORD: Final = re.compile(rb"[\s(]*([A-Za-z]+)")
+_BLANKS: Final = rb"(?:[\s(]|/\*[^\x00]*?\*/|#[^\n]*+|--(?=[\x01-\x20\x7f]|\Z)[^\n]*+)*+"
+_FIRST_WORD: Final = re.compile(_BLANKS + rb"([A-Za-z]+)")
+_NOTHING: Final = re.compile(_BLANKS)
 _NEXT: Final = re.compile(rb"\bnext\b", re.I)
 LONG: Final = 1 << 15
 """Bytes of a statement that is read in slices."""
@@ -84,6 +88,10 @@ class Client(Downstream, Protocol):
 
     def ready(self) -> None:
         """The answer is complete; the next command may come."""
+        ...
+
+    def hang_up(self) -> None:
+        """Close the connection once the answer has gone out."""
         ...
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -122,8 +130,9 @@ class Conversation:
         self._again = b""  # the framed COM_QUERY, or the payload of the COM_STMT_EXECUTE, under way
         self._executes = False
         self._place = ("", 0)
+        self._pool: Pool | None = None
         self._passed = False
-        self._cached: Cached | None = None
+        self._cached = Cached(Refuse(EMPTY_QUERY()))
         self.session.target = gate.target(login.database) if login.database else Target()
         self.refresh()
 
@@ -142,6 +151,10 @@ class Conversation:
             no_backslash_escapes="NO_BACKSLASH_ESCAPES" in sql_mode,
             pipes_as_concat="PIPES_AS_CONCAT" in sql_mode,
         )
+        session.keeps_warnings = facts.flavour is Flavour.MARIADB
+        session.lexical = NO_BACKSLASH_ESCAPES if self.mode.no_backslash_escapes else 0
+        if self.mode.ansi_quotes and facts.flavour is Flavour.MARIADB:
+            session.lexical |= ANSI_QUOTES
         self.no_auto_value_on_zero = "NO_AUTO_VALUE_ON_ZERO" in sql_mode
         self.lexer = lexer_for(self.mode)
         self._split = self.lexer.split
@@ -152,7 +165,6 @@ class Conversation:
         if target.keyspace is not None and target.shard is not None:
             keyspace = self.gate.cluster.vschema.keyspace(target.keyspace)
             self.any_index = keyspace.shard_map.index_of(target.shard) or 0
-        self._expected = Status.AUTOCOMMIT if session.autocommit else 0
 
     # -- the fast path --------------------------------------------------------------------------------------------
 
@@ -193,7 +205,8 @@ class Conversation:
             return False
         handle = connection.handles.get((connection.settings, statement.template.text))
         if handle is None:
-            self.scope.give_back(self._place, connection)
+            if self._pool is not None:
+                self._pool.release(connection)
             return False
         self._again = payload
         self._executes = True
@@ -213,25 +226,28 @@ class Conversation:
             index = self.any_index
         session = self.session
         scope = self.scope
-        if scope.held or session.in_transaction or not session.autocommit:
+        if session.isolation_once:
+            return None
+        if scope.held or session.in_transaction:
             place = (cached.fast_keyspace, index)
             held = scope.held.get(place)
             if (
                 held is None
                 or not held.usable
                 or held.settings is not session.settings
-                or not session.autocommit
                 or scope.broken
                 or (session.in_transaction and place not in scope.begun)
             ):
                 return None
             connection = held
-            scope.using.add(place)
+            self._pool = None
         else:
-            taken = servers.pools[self.found_rows][index].take_now(session.settings)
+            pool = servers.pools[self.found_rows][index]
+            taken = pool.take_now(session.settings)
             if taken is None:
                 return None
             connection = taken
+            self._pool = pool
         self._place = (cached.fast_keyspace, index)
         self._cached = cached
         self._passed = False
@@ -242,7 +258,7 @@ class Conversation:
         self.down.write(data)
 
     def finished(self, connection: BackendConnection) -> None:
-        session = self.session
+        session, cached = self.session, self._cached
         response = connection.response
         self.down.detach()
         expected = session.in_transaction
@@ -251,33 +267,40 @@ class Conversation:
             return
         if response.ok is not None:
             ok = read_ok(response.ok)
-            session.row_count = ok.affected
             if ok.insert_id:
+                if self._executes or not certainly_generated(self._again[5:], ok.insert_id):
+                    self.down.start(self._settle(connection, response))
+                    return
                 session.insert_id = ok.insert_id
+            session.row_count = ok.affected
         else:
             session.row_count = -1
-        if session.diagnostics:
+        session.found_rows = None
+        if session.diagnostics and not (session.keeps_warnings and cached.found.names_no_table):
             session.diagnostics = []
-        self.scope.give_back(self._place, connection)
+        if self._pool is not None:
+            self._pool.release(connection)
         self.down.ready()
 
     def lost(self, connection: BackendConnection, error: VgateError) -> None:
         self.down.detach()
-        self.scope.give_back(self._place, connection)
+        if self._pool is None:
+            self.scope.drop(self._place)
         if self._passed:
             self.down.abort()
-        elif self._cached is not None and self._cached.read and not self.scope.transactional:
+        elif self._cached.read and self._pool is not None:
             again = self._again
             self.down.start(self.prepared.execute(again) if self._executes else self.run(again[5:]))
         else:
-            if self._place in self.scope.begun:
-                self.scope.drop(self._place)
             self.down.write(frame(err_payload(error.errno, error.sqlstate, error.message), 1))
             self.down.ready()
 
     async def _settle(self, connection: BackendConnection, response: Response) -> None:
         """The rest of a fast statement that ended with warnings, an error or another transaction state."""
-        call = self.call(b"", [], Output(self.down, self.session), None)
+        text = b"" if self._executes else self._again[5:]
+        call = self.call(text, [], Output(self.down, self.session), self._cached)
+        if self._pool is not None:
+            self.scope.enrol(connection)
         try:
             await settle(call, self._place, connection, response)
         except SqlError as error:
@@ -300,52 +323,44 @@ class Conversation:
             self.down.abort()
         except SqlError as error:
             out.more = False
+            self.session.found_rows = None
             self.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
             self.session.row_count = -1
             out.error(error)
 
     async def _pieces(self, text: bytes) -> list[bytes]:
-        """The statements of one command: several only for a client that asked for MULTI_STATEMENTS."""
+        """The statements of one command."""
         if b";" not in text:
             return [text]
-        facts = self.gate.cluster.facts_for(self.session.target.keyspace)
+        several = bool(self.session.login.capabilities & Capability.MULTI_STATEMENTS)
         try:
             try:
-                spans = await self._spans(text)
+                return await statements_of(text, self.lexer, several=several)
             except VersionedComment:
+                facts = self.gate.cluster.facts_for(self.session.target.keyspace)
                 text = expand(text, self.mode, facts.flavour, facts.number)
-                spans = await self._spans(text)
+                return await statements_of(text, self.lexer, several=several)
         except LexError as error:
             raise syntax_error(text, error.offset, error.reason) from None
-        if len(spans) > 1 and not self.session.login.capabilities & Capability.MULTI_STATEMENTS:
-            raise syntax_error(text, spans[1][0])
-        return [text[start:end] for start, end in spans] or [b""]
-
-    async def _spans(self, text: bytes) -> list[tuple[int, int]]:
-        """Where the statements are. The semicolon that ends a single statement needs no look at the rest of it."""
-        if text.find(b";") >= len(text.rstrip(b"; \t\r\n")):
-            return [(0, text.find(b";"))]
-        steps = self.lexer.statements(text)
-        spans: list[tuple[int, int]] = []
-        for number, span in enumerate(steps):
-            if span is not None:
-                spans.append(span)
-            elif number % 16 == 0:
-                await asyncio.sleep(0)
-        return spans
 
     async def statement(self, text: bytes, out: Output) -> bool:
         """Answer one statement; False if its answer was an error the server gave."""
+        given = text
         text, shape, slots = await self._read(text)
         first = _FIRST_WORD.match(shape)
         word = first[1].lower() if first else b""
-        if not word and not shape.strip():
-            raise EMPTY_QUERY()
+        if not word and _NOTHING.fullmatch(shape):
+            if not given.strip(b"; \t\r\n"):
+                raise EMPTY_QUERY()
+            out.ok()  # a comment is a statement, be it one for servers of another version
+            return True
         if word in FIRST_WORDS and (word != b"select" or _NEXT.search(shape)):
             own = recognise(text, self.mode)
             if own is not None:
                 await self.own.run(own, text, out)
                 return True
+            if word == b"kill":
+                raise UNSUPPORTED(construct="KILL of anything but a connection's number")
         if word == b"select" and await self.own.local_select(shape, text, out):
             return True
         cached = await self.cached(text, shape, slots)
@@ -388,8 +403,10 @@ class Conversation:
     def call(self, text: bytes, slots: Slots, out: Output, cached: Cached | None) -> Call:
         call = Call(text, slots, self.mode, self.session, self.scope, out)
         if cached is not None:
-            call.pins = cached.pins
-            call.insert_id_read = cached.insert_id_read
+            found = cached.found
+            call.pins, call.insert_id_read = found.pins, found.insert_id_read
+            call.counts_found_rows, call.uses_tables = found.counts_found_rows, found.uses_tables
+            call.names_no_table = found.names_no_table
         return call
 
     async def _plan(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
@@ -436,8 +453,8 @@ class Conversation:
 
     def _cached_plan(self, planned: Planned, shape: bytes) -> Cached:
         node = planned.plan
-        cached = Cached(node, tie(shape), reads_insert_id(shape), commits_implicitly(shape))
-        plain = not (cached.pins or cached.insert_id_read or cached.implicit_commit)
+        cached = Cached(node, findings(shape, self.lexer))
+        plain = cached.found.ordinary
         match node:
             case Route() if plain and not self._renamed(node.keyspace):
                 cached.point = fast_point(node)
@@ -459,22 +476,21 @@ class Conversation:
         if isinstance(node, Refuse):
             if node.error.fault is UNREADABLE:
                 await self._let_a_server_read(call)
+            if node.error.fault is UNSUPPORTED:
+                self._check_ties(cached)
             raise node.error
         if self.restricted:
             grants.check(session.login, node)
-        if cached.implicit_commit and session.in_transaction:
-            await self.scope.commit()
-        uses_tables = not isinstance(node, AnyShard | NextValue | EveryShard) and not cached.implicit_commit
-        if not session.autocommit and not session.in_transaction and uses_tables:
-            session.begin()
-        if cached.pins and not isinstance(node, Pass):
-            raise UNSUPPORTED(construct=f"{cached.pins} on a sharded keyspace; aim at one shard (use `keyspace:shard`)")
+        self._check_ties(cached)
+        if cached.found.implicit_commit:
+            await self.own.end(commit=True)
         match node:
             case Pass():
-                ok = await run_single(call, (node.keyspace, self.any_index), call.text, node.access)
-                if cached.implicit_commit:
-                    self._tables_changed(node.keyspace)
-                return ok
+                try:
+                    return await run_single(call, self._place_of(node), call.text, node.access)
+                finally:
+                    if cached.found.implicit_commit:
+                        self._tables_changed(node.keyspace)
             case AnyShard():
                 return await run_any(call, node)
             case Route():
@@ -495,6 +511,24 @@ class Conversation:
                     self._tables_changed(node.keyspace)
                 return True
         assert_never(node)
+
+    def _place_of(self, node: Pass) -> Place:
+        """The one shard of an unsharded keyspace, or the one aimed at."""
+        return node.keyspace, self.any_index if node.keyspace == self.session.target.keyspace else 0
+
+    def _check_ties(self, cached: Cached) -> None:
+        """Refuse what would be answered for another statement, or from another server, than the client means."""
+        found = cached.found
+        if found.last_statement:
+            raise UNSUPPORTED(construct=found.last_statement)
+        construct = found.pins or (FOUND_ROWS if found.counts_found_rows else "")
+        if not construct:
+            return
+        if not isinstance(cached.plan, Pass):
+            where = "without a keyspace" if self.session.target.keyspace is None else "on a sharded keyspace"
+            raise UNSUPPORTED(construct=f"{construct} {where}; aim at one shard (use `keyspace:shard`)")
+        if found.pins:
+            self.scope.check_tie(self._place_of(cached.plan), construct, SHARED)
 
     async def _let_a_server_read(self, call: Call) -> None:
         """A statement that sqlglot does not read may be no SQL at all: PREPARE tells, and runs nothing.
@@ -545,7 +579,7 @@ class Conversation:
         await self.scope.close()
         self.prepared.clear()
         self.session.reset()
-        self.session.settings = self.gate.settings_of_login(self.session.login)
+        self.session.settings = self.gate.settings_after_reset(self.session.login)
         self.refresh()
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from vgate.backend.cluster import Cluster
@@ -17,6 +17,7 @@ from vgate.sequences.vitess import VitessSequences
 from vgate.session.login import Login
 from vgate.session.settings import Settings, settings_of
 from vgate.session.target import Target, parse_target
+from vgate.sql.versioned import Flavour
 
 
 class Killable(Protocol):
@@ -78,9 +79,15 @@ class Gate:
         if charset in UNREADABLE:
             charset, collation = facts.charset, facts.collation
         return settings_of({
+            "sql_mode": f"'{facts.sql_mode}'",  # a server's default may change, and with it how it reads statements
             "character_set_client": f"'{charset}'", "character_set_results": f"'{charset}'",
             "collation_connection": f"'{collation}'",
         })  # fmt: skip
+
+    def settings_after_reset(self, login: Login) -> Settings:
+        """The settings that COM_RESET_CONNECTION leaves: on MariaDB the handshake's, on MySQL the server's own."""
+        facts = self.cluster.facts_for(login.database.partition(":")[0] or None)
+        return self.settings_of_login(login if facts.flavour is Flavour.MARIADB else replace(login, collation=0))
 
     def check_database(self, database: str) -> SqlError | None:
         """Why a client may not select ``database`` at login; None when it may."""

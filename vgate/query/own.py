@@ -8,10 +8,12 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from vgate.engine.call import Call
 from vgate.engine.output import Output
+from vgate.engine.rename import text_for
 from vgate.engine.route import run_next
 from vgate.engine.single import run_single
 from vgate.errors import (
@@ -25,7 +27,11 @@ from vgate.planner.build import plan_next
 from vgate.planner.explain import explain
 from vgate.planner.plan import Access, Const, NextValue, Pass, Refuse
 from vgate.query import variables
+from vgate.query.columns import Columns
 from vgate.query.grants import check, check_keyspace
+from vgate.query.ties import SHARED, bare, reads_insert_id, reads_last_statement
+from vgate.session.session import Diagnostic
+from vgate.sql.lexer import TokenKind
 from vgate.sql.statements import (
     Assignment,
     Begin,
@@ -47,20 +53,24 @@ from vgate.sql.statements import (
 )
 from vgate.transactions.scope import Place, quoted
 from vgate.wire.constants import FieldType
-from vgate.wire.packets import ColumnDefinition, bigint_column
+from vgate.wire.packets import ColumnDefinition
 
 if TYPE_CHECKING:
     from vgate.query.conversation import Conversation
 
+_COMMENTS: Final = rb"(?:\s|/\*[^\x00]*?\*/|#[^\n]*+|--(?=[\x01-\x20\x7f]|\Z)[^\n]*+)*+"
 _LOCAL_SELECT: Final = re.compile(
-    rb"\s*select\s+(?P<call>(?P<name>database|schema|last_insert_id|row_count|connection_id)\s*\(\s*\))"
-    rb"(?:\s+(?:as\s+)?(?P<alias>[A-Za-z_]\w*))?\s*;?\s*",
+    _COMMENTS + rb"select" + _COMMENTS
+    + rb"(?P<call>(?P<name>database|schema|last_insert_id|row_count|found_rows|connection_id)\s*\(\s*\)"
+    rb"|@@(?:(?:session|local)\.)?(?P<variable>last_insert_id|identity|warning_count|error_count))"
+    rb"(?:\s+(?:as\s+)?(?:(?P<alias>[A-Za-z_]\w*)|`(?P<quoted>[^`]+)`))?" + _COMMENTS + rb";?" + _COMMENTS,
     re.I,
 )
+_LIMIT: Final = re.compile(rb"\blimit\s+(\d+)(?:\s*(,|offset\b)\s*(\d+))?\s*\Z", re.I)
 
 
 def text_column(name: str) -> ColumnDefinition:
-    """A VARCHAR column in utf8mb4."""
+    """A VARCHAR column in utf8mb4, of a result that no server has."""
     return ColumnDefinition(name.encode(), FieldType.VAR_STRING)
 
 
@@ -75,16 +85,14 @@ class OwnStatements:
     async def run(self, statement: Statement, text: bytes, out: Output) -> None:
         """Answer ``statement``. Raises SqlError."""
         session = self.session
-        if not isinstance(statement, ShowVgate):
-            session.diagnostics = []
-            session.row_count = 0
         match statement:
             case Use(target=target):
                 await self.use(target)
                 out.ok()
             case Begin(modifiers=modifiers):
-                await self._end(commit=True)
-                session.begin(modifiers)
+                if session.in_transaction:
+                    await self.scope.commit()
+                await self.scope.begin(modifiers, self._targets())
                 out.ok()
             case Commit(chain=chain, release=release) | Rollback(chain=chain, release=release):
                 await self._finish(out, commit=isinstance(statement, Commit), chain=chain, release=release)
@@ -103,7 +111,7 @@ class OwnStatements:
             case SelectNext():
                 await self._next(statement, text, out)
             case ShowVgate(what=what, like=like):
-                self._show(what, like, out)
+                self._show(what, like, text, out)
             case Kill(connection_id=number, query_only=query_only):
                 self._kill(number, query_only=query_only)
                 out.ok()
@@ -111,6 +119,10 @@ class OwnStatements:
                 await self._explain(text[start:], out)
             case _:
                 assert_never(statement)
+        session.row_count = -1 if isinstance(statement, ShowVgate | SelectNext | Vexplain) else 0
+        session.found_rows = None
+        if not session.keeps_warnings and not isinstance(statement, ShowVgate):
+            session.diagnostics = []
 
     # -- target ---------------------------------------------------------------------------------------------------
 
@@ -123,21 +135,33 @@ class OwnStatements:
 
     # -- transactions ---------------------------------------------------------------------------------------------
 
-    async def _end(self, *, commit: bool) -> None:
+    async def end(self, *, commit: bool) -> None:
+        """COMMIT or ROLLBACK, which also drop what SET TRANSACTION said where no transaction has begun."""
         if self.session.in_transaction:
             await (self.scope.commit() if commit else self.scope.rollback())
+        self.session.isolation_once = ()
+
+    def _targets(self) -> list[Place]:
+        """The shards that the session aims at."""
+        target = self.session.target
+        if target.keyspace is None:
+            return []
+        if target.shard is not None:
+            return [(target.keyspace, self.conversation.any_index)]
+        keyspace = self.conversation.gate.cluster.vschema.keyspace(target.keyspace)
+        return [(target.keyspace, index) for index in range(len(keyspace.shards))]
 
     async def _finish(self, out: Output, *, commit: bool, chain: bool, release: bool) -> None:
-        modifiers = self.session.begin_modifiers
-        isolation = self.session.isolation_once
-        chained = chain and self.session.in_transaction
-        await self._end(commit=commit)
-        if chained:
-            self.session.begin(modifiers)
-            self.session.isolation_once = isolation
+        session = self.session
+        modifiers = session.begin_modifiers
+        isolation = session.isolation_once if session.in_transaction else ()
+        await self.end(commit=commit)
+        if chain:  # with the characteristics of the one that ended, if there was one
+            session.isolation_once = isolation
+            await self.scope.begin(modifiers, self._targets())
         out.ok()
         if release:
-            self.conversation.down.abort()
+            self.conversation.down.hang_up()
 
     async def _to_savepoint(self, name: str, *, release: bool) -> None:
         if not self.session.has_savepoint(name):
@@ -149,28 +173,36 @@ class OwnStatements:
     # -- SET ------------------------------------------------------------------------------------------------------
 
     async def _set(self, assignments: list[Assignment], text: bytes, out: Output) -> None:
+        """All of it or nothing, as far as a server has a say: vgate's own variables come last, as they cannot fail."""
         session = self.session
-        if any(isinstance(one, UserVariable) for one in assignments) or any(
-            "@" in one.value.replace("@@", "") for one in assignments if isinstance(one, SystemVariable)
-        ):
+        scopes = {getattr(one, "scope", "session") for one in assignments}
+        if not scopes <= {"session", "once"}:
+            if scopes & {"session", "once"}:
+                raise UNSUPPORTED(construct="session and global settings in one SET")
+            await self._global(text, out)
+            return
+        if any(self._of_user(one) for one in assignments):
             await self._set_tied(assignments, text, out)
             return
         rest: list[Assignment] = []
+        autocommit: bool | None = None
+        insert_id: int | None = None
+        once: list[str] = []
         for one in assignments:
-            if isinstance(one, SystemVariable) and one.scope == "session" and one.name == "autocommit":
-                await self._autocommit(one.value)
-            elif isinstance(one, SystemVariable) and one.scope == "session" and one.name in variables.PER_STATEMENT:
-                await self._insert_id(one)
+            if isinstance(one, SystemVariable) and one.name == "autocommit":
+                autocommit = variables.autocommit_value(one.value)
+            elif isinstance(one, SystemVariable) and one.name in variables.PER_STATEMENT:
+                insert_id = _insert_id(one)
             elif isinstance(one, TransactionCharacteristics) and one.scope == "once":
-                if session.in_transaction:
-                    raise ACTIVE_TRANSACTION()
-                await self._try_characteristics(one.text)
-                session.isolation_once = (*session.isolation_once, one.text)
-            elif isinstance(one, SystemVariable | TransactionCharacteristics) and one.scope != "session":
-                await self._global(text, out)
-                return
+                once.append(one.text)
+            elif isinstance(one, SystemVariable) and one.scope == "once":
+                once.append(variables.characteristic(one))
             else:
                 rest.append(one)
+        if once and session.in_transaction:
+            raise ACTIVE_TRANSACTION()
+        for characteristic in once:
+            await self._try_characteristic(characteristic)
         if rest:
             place = self._place()
             connection = await self.scope.take(place)
@@ -178,61 +210,86 @@ class OwnStatements:
                 await variables.apply(rest, session, connection)
             finally:
                 self.scope.give_back(place, connection)
-            self.conversation.refresh()
+        session.isolation_once = (*session.isolation_once, *once)
+        if insert_id is not None:
+            session.insert_id = insert_id
+        if autocommit is not None:
+            await self._autocommit(autocommit)
+        self.conversation.refresh()
         out.ok()
+
+    def _of_user(self, one: Assignment) -> bool:
+        """True if the assignment is to a user variable, or reads one."""
+        if not isinstance(one, SystemVariable):
+            return isinstance(one, UserVariable)
+        value = one.value.encode("utf-8", "surrogateescape")
+        tokens = self.conversation.lexer.scan(value)
+        return any(t.kind is TokenKind.VARIABLE and value[t.start : t.start + 2] != b"@@" for t in tokens)
 
     async def _set_tied(self, assignments: list[Assignment], text: bytes, out: Output) -> None:
         """User variables live on a server: the session is tied to one, which must be unsharded or aimed at."""
-        place = self._one_shard("a user variable")
+        construct = "a user variable"
+        place = self._one_shard(construct)
+        self.scope.check_tie(place, construct, SHARED)
         for one in assignments:
-            if isinstance(one, UserVariable):
-                continue
-            if isinstance(one, SystemVariable) and one.scope == "session" and one.name not in ("autocommit",):
-                continue
-            raise UNSUPPORTED(construct="this SET together with a user variable")
-        system = [one for one in assignments if isinstance(one, SystemVariable)]
+            if isinstance(one, TransactionCharacteristics) or (
+                isinstance(one, SystemVariable) and one.name in ("autocommit", *variables.PER_STATEMENT)
+            ):
+                raise UNSUPPORTED(construct="this SET together with a user variable")
+        text = self._with_counts(text)
+        call = self._call(text, out, pins=construct)
+        call.insert_id_read = reads_insert_id(bare(text, self.conversation.lexer))
+        system = [one for one in assignments if not isinstance(one, UserVariable)]
         if not system:
-            await run_single(self._call(text, out, pins="a user variable"), place, text, Access.READ)
+            await run_single(call, place, text, Access.WRITE)
             return
-        if len(system) < len(assignments):
-            raise UNSUPPORTED(construct="SET of user and system variables in one statement")
+        if call.insert_id_read:
+            raise UNSUPPORTED(construct="LAST_INSERT_ID() in a SET of user and system variables")
         connection = await self.scope.take(place)
         try:
             self.scope.pin(place, connection)
-            await variables.apply(list(system), self.session, connection)
+            await variables.apply(system, self.session, connection, text_for(call, place, text))
         finally:
             self.scope.give_back(place, connection)
         self.conversation.refresh()
         out.ok()
 
-    async def _autocommit(self, value: str) -> None:
-        wanted = variables.autocommit_value(value)
-        if wanted and not self.session.autocommit:
-            await self._end(commit=True)
-        self.session.autocommit = wanted
-        self.conversation.refresh()
+    def _with_counts(self, text: bytes) -> bytes:
+        """ROW_COUNT() and FOUND_ROWS() by their values: the statement that they speak of may have run elsewhere."""
+        values = {b"row_count": self.session.row_count, b"found_rows": self.session.found_rows}
+        parts: list[bytes] = []
+        at = 0
+        tokens = self.conversation.lexer.tokens(text)
+        for name, opening, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
+            word = text[name.start : name.end].lower()
+            if word not in values or text[opening.start : opening.end] + text[closing.start : closing.end] != b"()":
+                continue
+            value = values[word]
+            if value is None:
+                raise UNSUPPORTED(construct=reads_last_statement(b"found_rows ("))
+            parts += (text[at : name.start], b"%d" % value)
+            at = closing.end
+        return b"".join((*parts, text[at:]))
 
-    async def _insert_id(self, one: SystemVariable) -> None:
-        if one.name == "insert_id" or not one.value.strip().isdigit():
-            raise UNSUPPORTED(construct=f"SET {one.name} = {one.value}")
-        self.session.insert_id = int(one.value)
+    async def _autocommit(self, wanted: bool) -> None:
+        session = self.session
+        if wanted and not session.autocommit:
+            await self.end(commit=True)
+        session.settings = session.settings.changed({"autocommit": None if wanted else "0"})
 
-    async def _try_characteristics(self, text: str) -> None:
-        """Let a server judge SET TRANSACTION's words; an empty transaction then uses them up."""
-        place = self._place()
-        connection = await self.scope.take(place)
-        try:
+    async def _try_characteristic(self, text: str) -> None:
+        """Let a server judge SET TRANSACTION's words; a transaction that does nothing then uses them up."""
+        async with self.conversation.gate.cluster.connection(*self._place()) as connection:
             await connection.query(f"SET TRANSACTION {text}")
-            await connection.query("START TRANSACTION")
             await connection.query("COMMIT")
-        finally:
-            self.scope.give_back(place, connection)
 
     async def _global(self, text: bytes, out: Output) -> None:
         """SET GLOBAL and its kin belong to one server."""
         place = self._one_shard("SET GLOBAL")
         check(self.session.login, Pass(place[0], Access.WRITE))
-        await run_single(self._call(text, out), place, text, Access.WRITE)
+        if await run_single(self._call(text, out), place, text, Access.WRITE):
+            # As on one server, sessions that are there keep what they have, and new ones begin with what is new.
+            await self.conversation.gate.cluster.renew(*place)
 
     def _place(self) -> Place:
         """A shard whose server may judge a setting: one the session holds, else one of its keyspace, else any."""
@@ -276,7 +333,7 @@ class OwnStatements:
 
     # -- looking around -------------------------------------------------------------------------------------------
 
-    def _show(self, what: str, like: str | None, out: Output) -> None:
+    def _show(self, what: str, like: str | None, text: bytes, out: Output) -> None:
         session = self.session
         vschema = self.conversation.gate.cluster.vschema
         matches: Callable[[str], bool] = like_filter(like)
@@ -284,47 +341,66 @@ class OwnStatements:
             case "databases":
                 names = [name for name in (*vschema.keyspaces, "information_schema") if matches(name)]
                 label = f"Database ({like})" if like is not None else "Database"
-                out.rows([text_column(label)], [[name.encode()] for name in sorted(names)])
+                out.rows(self.columns.databases(label), [[name.encode()] for name in sorted(names)])
             case "vitess_shards":
                 shards = [f"{k.name}/{s.name}" for k in vschema.keyspaces.values() for s in k.shards]
                 out.rows([text_column("Shards")], [[name.encode()] for name in shards if matches(name)])
             case "vitess_target":
                 out.rows([text_column("Target")], [[str(session.target).encode()]])
             case "warnings" | "errors":
-                columns = [text_column("Level"), bigint_column(b"Code"), text_column("Message")]
                 found = [one for one in session.diagnostics if what == "warnings" or one.level == "Error"]
-                out.rows(columns, [[d.level.encode(), b"%d" % d.code, d.message.encode()] for d in found])
+                rows = [[d.level.encode(), b"%d" % d.code, d.message.encode()] for d in _limited(found, text)]
+                out.rows(self.columns.warnings(), rows)
             case _:
-                name = b"@@session.warning_count" if what == "count_warnings" else b"@@session.error_count"
-                found = [one for one in session.diagnostics if what == "count_warnings" or one.level == "Error"]
-                out.rows([bigint_column(name)], [[b"%d" % len(found)]])
+                word = "warning_count" if what == "count_warnings" else "error_count"
+                out.rows([self.columns.value(f"@@session.{word}")], [[b"%d" % self._count(word)]])
+
+    def _count(self, word: str) -> int:
+        found = self.session.diagnostics
+        return len(found) if word == "warning_count" else sum(one.level == "Error" for one in found)
+
+    @property
+    def columns(self) -> Columns:
+        """How the session's columns are described."""
+        cluster = self.conversation.gate.cluster
+        return Columns(cluster.facts_for(self.session.target.keyspace), self.session.settings)
 
     def answers_itself(self, shape: bytes) -> bool:
         """True for SELECTs that ``local_select`` answers."""
-        return not self.scope.pinned and _LOCAL_SELECT.fullmatch(shape) is not None
+        return _LOCAL_SELECT.fullmatch(shape) is not None
 
     async def local_select(self, shape: bytes, text: bytes, out: Output) -> bool:
         """Answer ``SELECT DATABASE()`` and the like, which only the session knows; False for any other SELECT."""
         found = _LOCAL_SELECT.fullmatch(shape)
-        if found is None or not self.answers_itself(shape):
+        if found is None:
             return False
         session = self.session
-        name = found["name"].lower()
-        label = (found["alias"] or found["call"]).decode()
-        target = session.target
-        if name in (b"database", b"schema"):
-            value = str(target).encode() if target.keyspace is not None else None
-            out.rows([text_column(label)], [[value]])
-        else:
-            number = {
-                b"last_insert_id": session.insert_id,
-                b"row_count": session.row_count,
-                b"connection_id": session.login.connection_id,
-            }[name]
-            out.rows([bigint_column(label.encode())], [[b"%d" % number]])
-        session.diagnostics = []
+        label = (found["alias"] or found["quoted"] or found["call"]).decode("utf-8", "replace")
+        value = self._value((found["name"] or found["variable"]).lower())
+        column = self.columns.value(found["call"].decode())
+        out.rows([replace(column, name=label.encode())], [[value]])
+        if not session.keeps_warnings:
+            session.diagnostics = []
         session.row_count = -1
+        session.found_rows = 1
         return True
+
+    def _value(self, name: bytes) -> bytes | None:
+        session = self.session
+        match name:
+            case b"database" | b"schema":
+                return str(session.target).encode() if session.target.keyspace is not None else None
+            case b"last_insert_id" | b"identity":
+                return b"%d" % session.insert_id
+            case b"connection_id":
+                return b"%d" % session.login.connection_id
+            case b"row_count":
+                return b"%d" % session.row_count
+            case b"found_rows":
+                if session.found_rows is None:
+                    raise UNSUPPORTED(construct=reads_last_statement(b"found_rows ("))
+                return b"%d" % session.found_rows
+        return b"%d" % self._count(name.decode())
 
     async def _explain(self, text: bytes, out: Output) -> None:
         planned, slots = await self.conversation.plan_for_explain(text)
@@ -340,6 +416,25 @@ class OwnStatements:
         if victim.user != self.session.login.user:
             raise KILL_DENIED(id=number)
         victim.kill(query_only=query_only)
+
+
+def _insert_id(one: SystemVariable) -> int:
+    """The value of SET last_insert_id. Raises UNSUPPORTED."""
+    if one.name == "insert_id" or not one.value.strip().isdigit():
+        raise UNSUPPORTED(construct=f"SET {one.name} = {one.value}")
+    return int(one.value)
+
+
+def _limited(found: list[Diagnostic], text: bytes) -> list[Diagnostic]:
+    """What LIMIT leaves of them."""
+    limit = _LIMIT.search(text.rstrip(b"; \t\r\n"))
+    if limit is None:
+        return found
+    first, word, second = limit[1], limit[2], limit[3]
+    if second is None:
+        return found[: int(first)]
+    start, count = (int(first), int(second)) if word == b"," else (int(second), int(first))
+    return found[start : start + count]
 
 
 def like_filter(pattern: str | None) -> Callable[[str], bool]:

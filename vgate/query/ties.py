@@ -1,25 +1,30 @@
 """What in a statement ties the session to one server, or speaks of the session itself: found in the statement's shape.
 
-A shape has no literals, so a word found in it is a word of the statement. It does not know what follows from a finding.
+A shape has no literals, so a word found in it is a word of the statement; comments are taken out first, so that none
+can hide one. It does not know what follows from a finding.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final
+
+from vgate.sql.lexer import Lexer, TokenKind
 
 _TIES: Final = re.compile(
     rb"""
-      \b(?:create|drop) (?:\s+or\s+replace)? \s+ (?P<temporary>temporary)\b
-    | \b(?P<lock>get_lock|release_lock|release_all_locks|is_used_lock) \s* \(
-    | ^\s* (?P<tables>lock \s+ tables?|unlock \s+ tables?|flush\b.*\bread\s+lock)\b
-    | ^\s* (?P<handler>handler) \b
-    | ^\s* (?P<prepare>prepare|execute|deallocate) \b
-    | (?P<variable>(?<![\w@$])@(?!@)[\w$.`'"])
-    | \b(?P<found>sql_calc_found_rows|found_rows \s* \(\s*\))
-    | \b(?P<rows>row_count) \s* \(
-    | ^\s* (?P<xa>xa) \s
-    | \b(?P<previous>lastval \s* \(|previous \s+ value \s+ for)\b
+      \b(?:create|drop) \ (?:or\ replace\ )? (?P<temporary>temporary)\b
+    | \b(?P<lock>get_lock|release_lock|release_all_locks|is_used_lock|is_free_lock) \ \(
+    | ^ (?P<tables>(?:un)?lock\ (?:tables?|instance)|flush\b.*\b(?:read\ lock|for\ export)|backup)\b
+    | ^ (?P<handler>handler) \b
+    | ^ (?P<prepare>prepare|execute|deallocate) \b
+    | ^ (?P<role>set\ (?:role|resource)) \b
+    | ^ (?P<program>call|begin\ not) \b
+    | (?:^|\ ) (?P<variable>@(?!@))
+    | ^ (?P<xa>xa) \b
+    | \b(?P<previous>lastval \ \(|previous\ value\ for\b)
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
@@ -29,31 +34,131 @@ _NAMES: Final = {
     "tables": "LOCK TABLES",
     "handler": "HANDLER",
     "prepare": "PREPARE",
+    "role": "SET ROLE or RESOURCE GROUP",
+    "program": "a stored program",
     "variable": "a user variable",
-    "found": "FOUND_ROWS()",
-    "rows": "ROW_COUNT()",
     "xa": "XA",
     "previous": "the last value of a server's sequence",
 }
-_INSERT_ID: Final = re.compile(rb"\blast_insert_id\s*\(|@@(?:session\.|local\.)?(?:last_insert_id|identity)\b", re.I)
-_IMPLICIT_COMMIT: Final = re.compile(
-    rb"^[\s(]*(?:(?:create|alter|drop|rename|truncate|analyze|optimize|repair|check|install|uninstall|grant|revoke"
-    rb"|cache\s+index|load\s+index|reset|flush|lock\s+tables?)\b)(?!\s+(?:or\s+replace\s+)?temporary\b)",
+FOUND_ROWS: Final = "SQL_CALC_FOUND_ROWS"
+
+SHARED: Final = frozenset({_NAMES["temporary"], _NAMES["tables"], _NAMES["handler"]})
+"""Ties a session may have to several servers at once, as they are about tables, which are in one place each."""
+
+_INSERT_ID: Final = re.compile(
+    rb"\blast_insert_id \(|@@(?:(?:session|local) \. )?(?:last_insert_id|identity)\b"
+    rb"|^(?:call|execute|begin not)\b",
     re.I,
 )
+_IMPLICIT_COMMIT: Final = re.compile(
+    rb"^(?:(?:create|alter|drop|rename|truncate|install|uninstall|grant|revoke|reset|flush|set password"
+    rb"|(?:analyze|optimize|repair|check) (?:(?:local|no_write_to_binlog) )?(?:tables?|view)|lock tables?)\b)"
+    rb"(?! (?:(?:or replace )?temporary|prepare|persist)\b)",
+    re.I,
+)
+_LAST_STATEMENT: Final = re.compile(
+    rb"\b(?P<rows>row_count) \(|\b(?P<found>found_rows) \(|@@(?:(?:session|local) \. )?(?P<count>warning|error)_count\b"
+    rb"|^get (?:current |stacked )?(?P<diagnostics>diagnostics)\b",
+    re.I,
+)
+_LAST_NAMES: Final = {
+    "rows": "ROW_COUNT() within a larger statement",
+    "found": "FOUND_ROWS() after anything but SELECT SQL_CALC_FOUND_ROWS, or within a larger statement",
+    "count": "the number of warnings or errors within a larger statement",
+    "diagnostics": "GET DIAGNOSTICS",
+}
+_PROGRAM: Final = re.compile(rb"^(?:create|alter|begin not)\b", re.I)
+_NO_TABLES: Final = re.compile(
+    rb"^(?:show|describe|desc|help|set(?! statement)|get|prepare|deallocate|use|flush|reset|kill)\b"
+    rb"|^(?:\( )*(?:select|do)\b(?!.* (?:from|table) )",
+    re.I | re.DOTALL,
+)
+_TABLELESS: Final = re.compile(rb"^(?:\( )*(?:select|do|values)\b(?!.* (?:from|table) )", re.I | re.DOTALL)
+_SIMPLE: Final = re.compile(rb"[A-Za-z_]\w*")
 
 
-def tie(shape: bytes) -> str:
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that is found in one statement, by the functions below."""
+
+    pins: str = ""
+    insert_id_read: bool = False
+    implicit_commit: bool = False
+    counts_found_rows: bool = False
+    last_statement: str = ""
+    uses_tables: bool = True
+    names_no_table: bool = False
+
+    @property
+    def ordinary(self) -> bool:
+        """True where any connection will do, and nothing has to be done before or after."""
+        special = self.pins or self.insert_id_read or self.implicit_commit or self.counts_found_rows
+        return not (special or self.last_statement)
+
+
+NOTHING: Final = Findings()
+
+
+def findings(shape: bytes, lexer: Lexer) -> Findings:
+    """What is found in the statement of this shape."""
+    words = bare(shape, lexer)
+    return Findings(
+        tie(words), reads_insert_id(words), commits_implicitly(words), counts_found_rows(words),
+        reads_last_statement(words), may_use_tables(words), names_no_table(words),
+    )  # fmt: skip
+
+
+def bare(shape: bytes, lexer: Lexer, limit: int | None = None) -> bytes:
+    """The words of a shape with one blank between them: no comments or texts, and plain names out of their quotes.
+
+    At most ``limit`` of them.
+    """
+    words: list[bytes] = []
+    for token in islice(lexer.scan(shape), limit):
+        raw = shape[token.start : token.end]
+        if token.kind is TokenKind.QUOTED_NAME:  # `get_lock`(...) is the function, too
+            raw = raw[1:-1] if _SIMPLE.fullmatch(raw[1:-1]) else b"``"
+        elif token.kind is TokenKind.STRING:
+            raw = b"?"
+        words.append(raw)
+    return b" ".join(words)
+
+
+def tie(words: bytes) -> str:
     """The construct that ties the session to the server that runs the statement, in words; '' where none does."""
-    found = _TIES.search(shape)
+    found = _TIES.search(words)
     return "" if found is None or found.lastgroup is None else _NAMES[found.lastgroup]
 
 
-def reads_insert_id(shape: bytes) -> bool:
-    """True when the statement calls LAST_INSERT_ID()."""
-    return _INSERT_ID.search(shape) is not None
+def counts_found_rows(words: bytes) -> bool:
+    """True for SELECT SQL_CALC_FOUND_ROWS."""
+    return b"sql_calc_found_rows" in words.lower()
 
 
-def commits_implicitly(shape: bytes) -> bool:
-    """True for statements before which MySQL commits the transaction at hand."""
-    return _IMPLICIT_COMMIT.match(shape) is not None
+def reads_insert_id(words: bytes) -> bool:
+    """True when the statement may read LAST_INSERT_ID(), or set it otherwise than by inserting a row."""
+    return _INSERT_ID.search(words) is not None
+
+
+def commits_implicitly(words: bytes) -> bool:
+    """True for statements before which both servers commit the transaction at hand; they were tried on both.
+
+    Where one of them does not (CACHE INDEX, LOAD INDEX, BACKUP, START REPLICA), the server's own status tells.
+    """
+    return _IMPLICIT_COMMIT.match(words) is not None
+
+
+def reads_last_statement(words: bytes) -> str:
+    """The construct that speaks of the statement before, which another server may have run; '' where there is none."""
+    found = None if _PROGRAM.match(words) else _LAST_STATEMENT.search(words)
+    return "" if found is None or found.lastgroup is None else _LAST_NAMES[found.lastgroup]
+
+
+def may_use_tables(words: bytes) -> bool:
+    """False only if the statement certainly reads and writes no rows of a table: it starts no transaction."""
+    return _NO_TABLES.match(words) is None
+
+
+def names_no_table(words: bytes) -> bool:
+    """True for a statement about values alone: MariaDB then keeps the warnings of the one before."""
+    return _TABLELESS.match(words) is not None

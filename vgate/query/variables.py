@@ -8,11 +8,11 @@ SET is parsed.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vgate.backend.connection import BackendConnection
-from vgate.errors import UNSUPPORTED, WRONG_VALUE, VgateError
+from vgate.errors import UNSUPPORTED, WRONG_VALUE, SqlError
 from vgate.session.session import Session
 from vgate.sql.statements import (
     Assignment,
@@ -35,12 +35,39 @@ REFUSED: Final[Mapping[str, str]] = {
     "sql_log_bin": "it would hide writes from the shard's replicas and from resharding",
     "pseudo_thread_id": "connection ids are vgate's",
     "pseudo_slave_mode": "it is for replication threads",
+    "rand_seed1": "it is for replication threads",
+    "rand_seed2": "it is for replication threads",
 }
+
+ONLY: Final[Mapping[str, tuple[frozenset[str], str]]] = {
+    "completion_type": (frozenset({"0", "no_chain", "default"}), "write AND CHAIN or RELEASE after COMMIT"),
+    "sql_auto_is_null": (frozenset({"0", "off", "false", "default"}), "use LAST_INSERT_ID()"),
+}
+"""Variables of which only some values are accepted, and what to do instead."""
+
+_CHARACTERISTICS: Final[Mapping[str, str]] = {
+    "read-uncommitted": "ISOLATION LEVEL READ UNCOMMITTED", "read-committed": "ISOLATION LEVEL READ COMMITTED",
+    "repeatable-read": "ISOLATION LEVEL REPEATABLE READ", "serializable": "ISOLATION LEVEL SERIALIZABLE",
+    "1": "READ ONLY", "on": "READ ONLY", "true": "READ ONLY", "0": "READ WRITE", "off": "READ WRITE",
+    "false": "READ WRITE",
+}  # fmt: skip
+
+
+def characteristic(one: SystemVariable) -> str:
+    """``SET @@transaction_isolation = x``, without a scope, as SET TRANSACTION has it. Raises WRONG_VALUE (1231)."""
+    found = _CHARACTERISTICS.get(_word(one.value))
+    if found is None or found.startswith("ISOLATION") is one.name.endswith("read_only"):
+        raise WRONG_VALUE(name=one.name, value=one.value.strip("'\""))
+    return found
+
+
+def _word(value: str) -> str:
+    return value.strip().strip("'\"").lower()
 
 
 def autocommit_value(value: str) -> bool:
     """The value of SET autocommit. Raises WRONG_VALUE (1231)."""
-    match value.strip().strip("'\"").lower():
+    match _word(value):
         case "1" | "on" | "true" | "default":
             return True
         case "0" | "off" | "false":
@@ -48,10 +75,13 @@ def autocommit_value(value: str) -> bool:
     raise WRONG_VALUE(name="autocommit", value=value.strip("'\""))
 
 
-async def apply(assignments: list[Assignment], session: Session, connection: BackendConnection) -> None:
+async def apply(
+    assignments: Sequence[Assignment], session: Session, connection: BackendConnection, whole: bytes = b""
+) -> None:
     """Run session assignments on ``connection``, which carries the session's settings, and keep what they made.
 
-    Raises ServerError with the server's own refusal; nothing is kept then.
+    ``whole``: the statement to run, where it is more than these. Raises ServerError with the server's own refusal;
+    nothing is kept then.
     """
     for assignment in assignments:
         name = assignment.charset if isinstance(assignment, Names) else getattr(assignment, "value", "")
@@ -59,6 +89,7 @@ async def apply(assignments: list[Assignment], session: Session, connection: Bac
             raise UNSUPPORTED(construct="character set swe7, in which quotes and backslashes are letters")
     statements: list[str] = []
     read_back: list[str] = []
+    defaults: list[str] = []
     for assignment in assignments:
         match assignment:
             case Names():
@@ -67,6 +98,10 @@ async def apply(assignments: list[Assignment], session: Session, connection: Bac
             case SystemVariable(name=name, value=value):
                 if name in REFUSED:
                     raise UNSUPPORTED(construct=f"system setting {name}: {REFUSED[name]}")
+                if name in ONLY and _word(value) not in ONLY[name][0]:
+                    raise UNSUPPORTED(construct=f"system setting {name} = {value}: {ONLY[name][1]}")
+                if name == "timestamp" and _word(value) in ("0", "default"):  # the clock goes on
+                    defaults.append(name)
                 statements.append(f"SESSION {name} = {value}")
                 read_back.append(name)
                 if name.startswith(("character_set", "collation")):
@@ -75,15 +110,16 @@ async def apply(assignments: list[Assignment], session: Session, connection: Bac
                 await connection.query(f"SET SESSION TRANSACTION {text}")
                 read_back += await _transaction_variables(connection)
             case UserVariable():
-                raise UNSUPPORTED(construct="SET of a user variable together with system variables")
-    if statements:
-        await connection.query(("SET " + ", ".join(statements)).encode("utf-8", "surrogateescape"))
+                raise UNSUPPORTED(construct="SET of a user variable among system variables")
+    if statements or whole:
+        await connection.query(whole or ("SET " + ", ".join(statements)).encode("utf-8", "surrogateescape"))
     try:
-        names = list(dict.fromkeys(read_back))
+        names = list(dict.fromkeys(name for name in read_back if name not in defaults))
         changes = await _read(names, connection)
-    except VgateError:
+    except SqlError:  # what it carries now is not known
         connection.close()
         raise
+    changes |= dict.fromkeys(defaults)
     session.settings = session.settings.changed(changes)
     connection.settings = session.settings
 

@@ -4,10 +4,13 @@ Pure data and rules. It does not know connections: which servers take part in a 
 ``transactions.scope``.
 
 Invariants
-1. ``in_transaction`` is True from BEGIN (or, with autocommit off, the first statement that uses a table) to the
-   COMMIT, ROLLBACK or implicit commit that ends it.
+1. ``in_transaction`` is True from BEGIN (or, with autocommit off, the statement of which a server says that it began
+   one) to the COMMIT, ROLLBACK or implicit commit that ends it.
 2. ``savepoints`` is empty outside a transaction; names are unique, case-insensitively, in the order they were set.
 3. ``status`` is what OK and EOF packets must say: never a backend's own idea.
+4. ``settings`` has autocommit off exactly while ``autocommit`` is False, so that every server that serves the session
+   begins transactions by itself as the client expects it.
+5. ``isolation_once`` (SET TRANSACTION) is used up by the next transaction, be it a single statement's.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from vgate.session.target import Target
 # The protocol's status flags, as far as a session has a say in them.
 IN_TRANS: Final = 0x0001
 AUTOCOMMIT: Final = 0x0002
+NO_BACKSLASH_ESCAPES: Final = 0x0200
 IN_TRANS_READONLY: Final = 0x2000
+ANSI_QUOTES: Final = 0x8000  # MariaDB's alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +42,15 @@ class Diagnostic:
 class Session:
     """See the module."""
 
-    __slots__ = ("autocommit", "begin_modifiers", "diagnostics", "in_transaction", "insert_id", "isolation_once",
-                 "login", "read_only", "row_count", "savepoints", "settings", "target")
+    __slots__ = ("begin_modifiers", "diagnostics", "found_rows", "in_transaction", "insert_id", "isolation_once",
+                 "keeps_warnings", "lexical", "login", "read_only", "row_count", "savepoints", "settings", "target")
 
     def __init__(self, login: Login) -> None:
         self.login = login
         self.target = Target()
         self.settings: Settings = NO_SETTINGS
-        self.autocommit = True
+        self.keeps_warnings = False  # MariaDB: a statement that names no table leaves those of the one before
+        self.lexical = 0  # status flags that tell the client how its strings and names are read
         self.in_transaction = False
         self.read_only = False
         self.begin_modifiers: tuple[str, ...] = ()
@@ -52,12 +58,18 @@ class Session:
         self.savepoints: list[str] = []
         self.insert_id = 0
         self.row_count = -1
+        self.found_rows: int | None = None  # None: the last statement did not count them
         self.diagnostics: list[Diagnostic] = []
+
+    @property
+    def autocommit(self) -> bool:
+        """True unless the client has turned it off."""
+        return "autocommit" not in self.settings.values
 
     @property
     def status(self) -> int:
         """The status flags of the session."""
-        flags = AUTOCOMMIT if self.autocommit else 0
+        flags = self.lexical | (AUTOCOMMIT if self.autocommit else 0)
         if self.in_transaction:
             flags |= IN_TRANS
             if self.read_only:
@@ -68,8 +80,16 @@ class Session:
         """A transaction starts, explicitly (with START TRANSACTION's modifiers) or by a first statement."""
         self.in_transaction = True
         self.begin_modifiers = modifiers
-        self.read_only = "READ ONLY" in modifiers
+        words = (*(word.upper() for word in self.isolation_once), *modifiers)
+        access = [word for word in words if "READ ONLY" in word or "READ WRITE" in word]
+        self.read_only = "READ ONLY" in access[-1] if access else self._reads_only_by_default
         self.savepoints = []
+
+    @property
+    def _reads_only_by_default(self) -> bool:
+        """SET SESSION TRANSACTION READ ONLY."""
+        values = self.settings.values
+        return any(values.get(name, "0") in ("1", "'ON'") for name in ("transaction_read_only", "tx_read_only"))
 
     def end(self) -> None:
         """The transaction has ended, whichever way."""
@@ -96,7 +116,7 @@ class Session:
         """What COM_RESET_CONNECTION leaves: everything but who and where the client is."""
         self.end()
         self.settings = NO_SETTINGS
-        self.autocommit = True
         self.insert_id = 0
         self.row_count = -1
+        self.found_rows = None
         self.diagnostics = []

@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-# A connection is opened with utf8mb4 and its general collation: these are what "default" means for the three
-# variables of SET NAMES, where the server's own DEFAULT would be something else.
+# A connection is opened with utf8mb4 and its general collation, and with autocommit: these are what "default" means for
+# them, where the server's own DEFAULT would be something else.
 BASELINE: Final[Mapping[str, str]] = {
+    "autocommit": "1",
     "character_set_client": "utf8mb4",
     "character_set_results": "utf8mb4",
     "collation_connection": "utf8mb4_general_ci",
 }
+
+
+_NAMES: Final = ("character_set_client", "character_set_results", "collation_connection")
 
 
 class Settings:
@@ -70,6 +74,7 @@ def difference(carried: Settings, wanted: Settings) -> str:
     """The SET statement that takes a connection from ``carried`` to ``wanted``; empty where none is needed.
 
     ``collation_connection`` comes last: setting ``character_set_connection`` or ``character_set_client`` may touch it.
+    Where SET NAMES does it, that is what is sent: it alone also decides which collation columns are said to have.
     """
     if carried is wanted:
         return ""
@@ -79,5 +84,16 @@ def difference(carried: Settings, wanted: Settings) -> str:
             parts[name] = BASELINE.get(name, "DEFAULT")
     if not parts:
         return ""
+    names = _names(wanted) if not parts.keys().isdisjoint(_NAMES) else ""
+    if names:
+        parts = {name: value for name, value in parts.items() if name not in _NAMES}
     ordered = sorted(parts.items(), key=lambda part: (part[0].startswith("collation"), part[0]))
-    return "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in ordered)
+    return "SET " + ", ".join([*filter(None, [names]), *(f"SESSION {name} = {value}" for name, value in ordered)])
+
+
+def _names(wanted: Settings) -> str:
+    """The SET NAMES that leads to ``wanted``; empty where it is not one."""
+    client, results, collation = (wanted.values.get(name, BASELINE[name]).strip("'") for name in _NAMES)
+    if client != results or not (collation == client or collation.startswith(f"{client}_")):
+        return ""
+    return f"NAMES '{client}' COLLATE '{collation}'"

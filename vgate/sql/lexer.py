@@ -18,7 +18,7 @@ This module does not know grammar: it gives tokens their kind and nothing more.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -128,7 +128,9 @@ class _Patterns:
         digits = rb"(?!0x[0-9A-Fa-f]++(?!" + part + rb")|0b[01]++(?!" + part + rb"))[0-9]++(?![eE][+-]?[0-9])" + part
         word = b"(?:" + plain + rb"|[xXbBnN](?!')|" + digits + b")" + part + b"*+"
         self.name = word
-        self.dotted = word + rb"(?:\." + part + b"++)*+"
+        self.dots = rb"(?:\." + part + b"++)*+"
+        self.dotted = word + self.dots
+        self.plain, self.part = plain, part
         named = b"|".join((backquoted, single, double))
         system = rb"@@(?:" + part + b"++|" + backquoted + rb")?"
         self.variable = system + rb"|@(?:[A-Za-z0-9._$" + high + rb"]++|" + named + b")?"
@@ -155,8 +157,20 @@ _LIST: Final = re.compile(rb"\(\s*+\?\s*+,")
 _IN_LIST: Final = re.compile(rb"in\s*+\(\s*+\?\s*+,", re.I)
 _ROWS: Final = re.compile(rb"\)\s*+,\s*+\(")
 
+_NOTHING: Final[Mapping[bytes, int]] = {}
+
 SLICE: Final = 4000
 """Literals or tokens of a long text that are read between two turns of other clients."""
+
+
+def plain(shape: bytes, slots: int) -> bool:
+    """True if the text whose pieces between literals are joined to ``shape`` needs no care: that is its shape then."""
+    return not (
+        shape.count(b"?") != slots
+        or _SIDE_BY_SIDE.search(shape)
+        or (_LIST.search(shape) and _IN_LIST.search(shape))
+        or (_ROWS.search(shape) and _INSERT.match(shape))
+    )
 
 
 class Lexer:
@@ -166,9 +180,15 @@ class Lexer:
         self.mode = mode
         p = _Patterns(mode)
         blank = rb"[ \t\n\v\f\r]++"
-        single = rb"[ \t\n\v\f\r;?" + _SINGLE + b"]++"
-        skip = b"|".join((p.dotted, single, p.quoted_name, p.variable, p.comment, _SOMETIMES))
-        literal = b"|".join((p.string, p.hex, p.bit, p.number))
+        single = rb"[ \t\n\v\f\r;?" + _SINGLE + b"]"
+        # The first two branches say nothing that the others do not: they take a usual name and what follows it in one
+        # turn, as most of most statements is. Nor do the digits alone among the literals.
+        usual = p.plain + p.part + b"*+"
+        skip = b"|".join((
+            usual + single + single + b"*+", usual + p.dots + single + b"*+", single + single + b"*+", p.dotted,
+            b"(?:" + p.quoted_name + b")" + single + b"*+", p.variable, p.comment, _SOMETIMES,
+        ))  # fmt: skip
+        literal = b"|".join((rb"[0-9]++(?!" + p.part + rb"|\.)", p.string, p.hex, p.bit, p.number))
         step = b"((?:" + skip + b")*+)(?:(" + literal + rb")|\Z|([\x00-\xff]))"
         self._step = re.compile(step)
         self._findall: Callable[[bytes], list[tuple[bytes, bytes, bytes]]] = self._step.findall
@@ -185,21 +205,20 @@ class Lexer:
 
     # -- shapes ---------------------------------------------------------------------------------------------------
 
-    def split(self, text: bytes) -> tuple[bytes, Slots]:
-        """(shape, slots) of a statement. The fast path. Raises LexError."""
+    def split(self, text: bytes, known: Mapping[bytes, int] = _NOTHING) -> tuple[bytes, Slots]:
+        """(shape, slots) of a statement. The fast path. Raises LexError.
+
+        ``known`` says of shapes that they are ``plain`` with so many slots: they are not looked at again.
+        """
         found = self._findall(text)
         if len(found) > 1 and not found[-2][1]:
             del found[-1]
-        pieces, literals, errors = zip(*found, strict=True)
+        pieces, literals, errors = zip(*found)  # noqa: B905 - strict would cost a tenth of the whole
         if any(errors):
             raise self._error_in(text, found)
         shape: bytes = b"?".join(pieces)
-        if not (
-            shape.count(b"?") != len(literals) - 1
-            or _SIDE_BY_SIDE.search(shape)
-            or (_LIST.search(shape) and _IN_LIST.search(shape))
-            or (_ROWS.search(shape) and _INSERT.match(shape))
-        ):
+        count = len(literals) - 1
+        if known.get(shape) == count or plain(shape, count):
             return shape, list(literals[:-1])
         shape, slots, _ = self._careful(pieces, literals)
         return shape, slots

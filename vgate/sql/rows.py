@@ -140,8 +140,8 @@ class Row(NamedTuple):
 class ValueRows:
     """The rows of an ``INSERT ... VALUES``, read as they are iterated. ``tail_start`` is known after the last one.
 
-    ``expressions``, where it is not None, gets the shape of every value that is more than literals and names. Raises
-    LexError where the text is none.
+    ``plain`` is False once a row had parentheses, or what else takes a token at a time, in a value. Raises LexError
+    where the text is none.
     """
 
     def __init__(self, text: bytes, mode: LexMode, head: InsertHead | None = None) -> None:
@@ -152,7 +152,7 @@ class ValueRows:
         self.keyword_start = head.source_start
         self.head_end = head.source_end
         self.tail_start = len(text)
-        self.expressions: dict[bytes, None] | None = None
+        self.plain = True
         self._text = text
         self._lexer = lexer_for(mode)
         self._flat = _flat(mode)
@@ -167,8 +167,10 @@ class ValueRows:
             at = row.end
             while like_first is not None and (found := like_first(text, at)) is not None:
                 regs = found.regs  # the usual: a comma, and a row of as many plain values as the first
-                at = regs[0][1]
-                yield Row(regs[1][0], at, regs[2:])
+                start, at = regs[1]
+                if self.plain and text.find(b"(", start + 1, at) >= 0:
+                    self.plain = False
+                yield Row(start, at, regs[2:])
             after = self._blank(at)
             if text[after : after + 1] != b",":
                 self.tail_start = at
@@ -177,6 +179,7 @@ class ValueRows:
 
     def _row(self, start: int) -> Row:
         """The row at ``start``, a value at a time."""
+        self.plain = False
         text, flat = self._text, self._flat.match
         if text[start : start + 1] != b"(":
             raise self._lexer.error(text, start) if start < len(text) else LexError(start)
@@ -211,8 +214,6 @@ class ValueRows:
         for token in self._lexer.scan(text, at):
             byte = text[token.start : token.end]
             if depth == 0 and byte in (b",", b")"):
-                if self.expressions is not None:
-                    self.expressions[self._lexer.split(text[at : token.start])[0].strip()] = None
                 return token.start
             if token.kind is TokenKind.SEMICOLON:
                 raise LexError(token.start)
@@ -233,10 +234,21 @@ def insert_shape(text: bytes, mode: LexMode) -> Generator[None, None, tuple[byte
     new shape, and no plan of an INSERT looks at its literals. Yields after every ``SLICE`` rows. Raises LexError.
     """
     lexer = lexer_for(mode)
+    expressions: dict[bytes, None] = {}
     try:
         rows = ValueRows(text, mode)
-        rows.expressions = {}
-        for number, _ in enumerate(rows, 1):
+        flat = _flat(mode).fullmatch
+        seen: set[bytes] = set()
+        for number, row in enumerate(rows, 1):
+            if not rows.plain:
+                rows.plain = True
+                for start, end in row.values:
+                    raw = text[start:end]
+                    if raw in seen or flat(raw):
+                        continue
+                    expressions[lexer.split(raw)[0].strip()] = None
+                    if len(seen) < SLICE:
+                        seen.add(raw)
             if number % SLICE == 0:
                 yield
     except VersionedComment:
@@ -244,7 +256,7 @@ def insert_shape(text: bytes, mode: LexMode) -> Generator[None, None, tuple[byte
     except LexError:  # INSERT ... SELECT, and what the planner or a server will complain of
         return (yield from lexer.split_slowly(text))
     tail, _ = lexer.split(text[rows.tail_start :])
-    return b"%b (%b)%b" % (text[: rows.head_end], b", ".join(rows.expressions), tail), []
+    return b"%b (%b)%b" % (text[: rows.head_end], b", ".join(expressions), tail), []
 
 
 @lru_cache(maxsize=64)
@@ -253,8 +265,8 @@ def _flat(mode: LexMode) -> re.Pattern[bytes]:
     return re.compile(_flat_value(mode))
 
 
-def _flat_value(mode: LexMode) -> bytes:
-    return rb"(?:[A-Za-z0-9_.+* \t\r\n]++|-(?!-)|" + lexer_for(mode).strings + b")*+"
+def _flat_value(mode: LexMode, inside: bytes = b"") -> bytes:
+    return rb"(?:[A-Za-z0-9_.+* \t\r\n]++|-(?!-)|" + inside + lexer_for(mode).strings + b")*+"
 
 
 _MOST_VALUES: Final = 100
@@ -265,13 +277,14 @@ Match = Callable[[bytes, int], re.Match[bytes] | None]
 
 @lru_cache(maxsize=256)
 def _row_of(mode: LexMode, count: int) -> Match | None:
-    """Matches a comma and a row of ``count`` such values; the groups are the row and they.
+    """Matches a comma and a row of ``count`` such values or simple function calls; the groups are the row and they.
 
     None for numbers of values for which that would not help.
     """
     if not 0 < count <= _MOST_VALUES:
         return None
-    values = b",".join([b"(" + _flat_value(mode) + b")"] * count)
+    call = rb"\((?:" + _flat_value(mode) + rb",?+)*+\)|"
+    values = b",".join([b"(" + _flat_value(mode, call) + b")"] * count)
     return re.compile(rb"[ \t\r\n]*+,[ \t\r\n]*+(\(" + values + rb"\))").match
 
 

@@ -5,28 +5,31 @@ one after another. It does not know statements or clients.
 
 Invariants
 1. Outside a transaction only pinned connections are held.
-2. A connection in ``held`` belongs to this session alone; it returns to its pool only idle, out of any transaction
-   and unpinned.
-3. A connection is returned to its pool once: by ``give_back`` at the end of the statement that uses it (``using``),
-   even where that statement ended the transaction, else when the transaction ends.
-4. A transaction that lost one of its connections, or that a shard rolled back, cannot commit: ``broken`` is set (or
-   the whole is rolled back at once) until ROLLBACK.
+2. ``_ours`` are the connections that were taken and not yet released, whether held or at work for a statement. Each
+   returns to its pool once, and only idle, out of any transaction and unpinned.
+3. A transaction that lost one of its connections, or of which a shard could not undo a part, cannot commit: ``broken``
+   is set until ROLLBACK, even where everything has been rolled back already. One that a server itself rolled back has
+   ended, as on one server: the error that told the client says so.
+4. COMMIT, once begun on several shards, runs to its end whoever goes away meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Final
 
 from vgate.backend.cluster import Cluster
 from vgate.backend.connection import BackendConnection
-from vgate.errors import PARTIAL_COMMIT, TRANSACTION_BROKEN, ServerError, SqlError
+from vgate.errors import BACKEND_LOST, PARTIAL_COMMIT, TRANSACTION_BROKEN, UNSUPPORTED, SqlError
 from vgate.session.session import Session
+from vgate.wire.constants import Status
 
 Place = tuple[str, int]
 """A shard: keyspace name and index in key order."""
 
 STATEMENT_SAVEPOINT: Final = "vgate_statement"
+SNAPSHOT: Final = "WITH CONSISTENT SNAPSHOT"
 
 
 class Scope:
@@ -39,7 +42,7 @@ class Scope:
         self.held: dict[Place, BackendConnection] = {}
         self.pinned: set[Place] = set()
         self.begun: set[Place] = set()
-        self.using: set[Place] = set()
+        self._ours: set[BackendConnection] = set()
         self.hidden = False
         self.broken = False
 
@@ -53,7 +56,8 @@ class Scope:
     async def take(self, place: Place) -> BackendConnection:
         """A connection to a shard that carries the session's settings and is inside its transaction, if it has one.
 
-        Raises VgateError (unreachable, pool exhausted, broken transaction) and ServerError (a setting refused).
+        Raises VgateError (unreachable, pool exhausted, broken transaction, what the session was tied to is lost) and
+        ServerError (a setting refused).
         """
         if self.broken:
             raise TRANSACTION_BROKEN()
@@ -63,11 +67,13 @@ class Scope:
             self.drop(place)
             if self.transactional:
                 raise TRANSACTION_BROKEN()
-            connection = None
+            # Its temporary tables, variables and locks are gone: once, the client must be told.
+            raise BACKEND_LOST(label=connection.label)
         if connection is None:
             keyspace, index = place
             pool = self.cluster.keyspaces[keyspace].pools[self.found_rows][index]
             connection = pool.take_now(settings) or await pool.take(settings)
+            self._ours.add(connection)
         try:
             if connection.settings is not settings:
                 await connection.carry(settings)
@@ -76,7 +82,6 @@ class Scope:
         except BaseException:
             self.give_back(place, connection)
             raise
-        self.using.add(place)
         return connection
 
     async def borrow(self, place: Place) -> BackendConnection:
@@ -91,6 +96,7 @@ class Scope:
         keyspace, index = place
         pool = self.cluster.keyspaces[keyspace].pools[self.found_rows][index]
         connection = pool.take_now(settings) or await pool.take(settings)
+        self._ours.add(connection)
         try:
             await connection.carry(settings)
         except BaseException:
@@ -99,25 +105,44 @@ class Scope:
         return connection
 
     def give_back(self, place: Place, connection: BackendConnection) -> None:
-        """The statement is over: keep the connection if the session needs it, else return it to its pool."""
-        self.using.discard(place)
-        if place in self.held:
+        """The statement is over: keep the connection if the session needs it, else return it to its pool.
+
+        Nothing happens to one that has been returned meanwhile, with the transaction that ended.
+        """
+        if self.held.get(place) is connection:
             if not connection.usable:
                 self.drop(place)
             return
+        if connection not in self._ours:
+            return
+        self._ours.discard(connection)
         if connection.usable:
             keyspace, index = place
-            if connection.sink is not None:
-                connection.close()
+            if connection.sink is not None or connection.response.status & Status.IN_TRANS:
+                connection.close()  # half an answer, or a transaction that nobody knows of: not for the next client
             self.cluster.keyspaces[keyspace].pools[self.found_rows][index].release(connection)
+
+    def enrol(self, connection: BackendConnection) -> None:
+        """A connection that was taken from its pool without ``take`` is to be given back."""
+        self._ours.add(connection)
 
     def pin(self, place: Place, connection: BackendConnection) -> None:
         """Tie the session to this connection: it carries state that cannot be moved (a temporary table, a lock...)."""
         self.held[place] = connection
         self.pinned.add(place)
 
+    def check_tie(self, place: Place, construct: str, shared: Collection[str]) -> None:
+        """Raises UNSUPPORTED if the session is tied to another server already, and ``construct`` is not of those that
+        can be on several: what one server knows of it, the other does not.
+        """
+        others = self.pinned - {place}
+        if others and construct not in shared:
+            labels = ", ".join(sorted(map(self._label, others)))
+            raise UNSUPPORTED(construct=f"{construct} on {self._label(place)} in a session that is tied to {labels}")
+
     def adopt(self, place: Place, connection: BackendConnection) -> None:
-        """The server says that a transaction is open that vgate did not begin (a procedure began it)."""
+        """The server says that a transaction is open that vgate did not begin: autocommit is off, or a procedure did.
+        """
         if not self.session.in_transaction:
             self.session.begin()
         self.held[place] = connection
@@ -125,22 +150,39 @@ class Scope:
 
     def drop(self, place: Place) -> None:
         """A held connection is gone; a transaction that was open on it cannot go on."""
-        self.held.pop(place, None)
+        connection = self.held.pop(place, None)
+        if connection is not None:
+            self._ours.discard(connection)
         self.pinned.discard(place)
         if place in self.begun:
             self.begun.discard(place)
             self.broken = self.session.in_transaction
 
+    async def characterise(self, connection: BackendConnection) -> None:
+        """Make the transaction that begins next on ``connection`` what SET TRANSACTION said."""
+        for characteristic in self.session.isolation_once:
+            await connection.query(f"SET TRANSACTION {characteristic}")
+
     async def _begin(self, place: Place, connection: BackendConnection) -> None:
         session = self.session
-        for characteristic in session.isolation_once:
-            await connection.query(f"SET TRANSACTION {characteristic}")
+        await self.characterise(connection)
         modifiers = ", ".join(session.begin_modifiers)
         await connection.query(f"START TRANSACTION {modifiers}".rstrip())
         self.held[place] = connection
         self.begun.add(place)
         for name in session.savepoints:
             await connection.query(f"SAVEPOINT {quoted(name)}")
+
+    async def begin(self, modifiers: tuple[str, ...], places: Collection[Place]) -> None:
+        """BEGIN. Shards join when they are reached; only a snapshot is taken at once, at ``places``."""
+        self.session.begin(modifiers)
+        if SNAPSHOT in modifiers:
+            try:
+                for place in places:
+                    self.give_back(place, await self.take(place))
+            except BaseException:
+                await self.rollback()
+                raise
 
     # -- ending ---------------------------------------------------------------------------------------------------
 
@@ -154,6 +196,25 @@ class Scope:
             await self.rollback()
             raise TRANSACTION_BROKEN()
         places = [place for place in self.held if place in self.begun]
+        if len(places) < 2:
+            await self._commit(places)
+            return
+        if not all(self.held[place].usable for place in places):  # before the others are past recall
+            await self.rollback()
+            raise TRANSACTION_BROKEN()
+        work = asyncio.ensure_future(self._commit(places))
+        cancelled: asyncio.CancelledError | None = None
+        while not work.done():
+            try:
+                await asyncio.wait([work])
+            except asyncio.CancelledError as error:  # the client is gone, or KILL: half a commit helps nobody
+                cancelled = error
+        if cancelled is not None:
+            work.exception()
+            raise cancelled
+        work.result()
+
+    async def _commit(self, places: list[Place]) -> None:
         done: list[Place] = []
         try:
             for place in places:
@@ -174,9 +235,12 @@ class Scope:
 
     async def rollback(self) -> None:
         """Roll back on every shard; a connection on which that fails is closed, which rolls back too."""
+        await self._roll_back_shards()
+        self._finish()
+
+    async def _roll_back_shards(self) -> None:
         places = [place for place in self.held if place in self.begun]
         await asyncio.gather(*(self._rollback_one(self.held[place]) for place in places))
-        self._finish()
 
     @staticmethod
     async def _rollback_one(connection: BackendConnection) -> None:
@@ -195,25 +259,32 @@ class Scope:
         self.session.end()
         for place in [place for place in self.held if place not in self.pinned]:
             connection = self.held.pop(place)
-            if place not in self.using:
-                self.give_back(place, connection)
-        for place in [place for place, connection in self.held.items() if not connection.usable]:
-            self.drop(place)
+            self.give_back(place, connection)
 
     async def close(self) -> None:
         """The client is gone: roll back, and close what it was tied to."""
         await self.rollback()
         for place in list(self.pinned):
             connection = self.held.pop(place)
+            self._ours.discard(connection)
             connection.close()
         self.pinned.clear()
 
     # -- savepoints -----------------------------------------------------------------------------------------------
 
     async def on_all(self, statement: str) -> None:
-        """Run a savepoint statement on every shard of the transaction. Raises the first error."""
+        """Run a savepoint statement on every shard of the transaction. Raises the first error.
+
+        One that fails leaves shards that no longer have the same savepoints: the transaction is broken then.
+        """
+        if self.broken:
+            raise TRANSACTION_BROKEN()
         for place in [place for place in self.held if place in self.begun]:
-            await self.held[place].query(statement)
+            try:
+                await self.held[place].query(statement)
+            except BaseException:
+                await self._break()
+                raise
 
     async def mark(self, places: list[Place]) -> None:
         """A savepoint for the one statement about to run on several shards of the client's transaction."""
@@ -221,17 +292,26 @@ class Scope:
             await self.held[place].query(f"SAVEPOINT {STATEMENT_SAVEPOINT}")
 
     async def undo(self, places: list[Place]) -> None:
-        """Undo the marked statement on every shard. If one cannot, the whole transaction is rolled back."""
+        """Undo the marked statement on every shard. If one cannot, the whole transaction is rolled back and broken."""
         for place in places:
             connection = self.held.get(place)
             if connection is None or not connection.usable or connection.sink is not None:
-                await self.rollback()
+                await self._break()
                 return
             try:
                 await connection.query(f"ROLLBACK TO SAVEPOINT {STATEMENT_SAVEPOINT}")
-            except (ServerError, SqlError):
-                await self.rollback()
+            except SqlError:
+                await self._break()
                 return
+
+    async def _break(self) -> None:
+        """Roll back everywhere, and remember until ROLLBACK that the transaction did not end as the client thinks."""
+        await asyncio.shield(self._roll_back_shards())
+        self.begun.clear()
+        self.broken = self.session.in_transaction
+        for place in [place for place in self.held if place not in self.pinned]:
+            connection = self.held.pop(place)
+            self.give_back(place, connection)
 
     def _label(self, place: Place) -> str:
         keyspace, index = place

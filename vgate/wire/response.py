@@ -11,43 +11,87 @@ Invariants
 3. ``done`` becomes True exactly once per response, at its last byte; bytes after it are the caller's fault or
    the server's, and are not consumed.
 4. ``status`` and ``warnings`` are those of the last OK or EOF packet; ``error`` is the ERR packet that ended it.
+5. Between responses ``_phase``, ``_skip`` and ``_continued`` are as at the beginning.
+6. What is skipped without a look, a known ``head`` or a run of rows, is skipped only where walking packet by packet
+   would have come to the same place in the same state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
 from struct import Struct
+from typing import Final
 
 from vgate.wire.constants import MAX_PAYLOAD, Status
 from vgate.wire.packets import MalformedPacket, read_lenenc
 
 _HEADER: Callable[[bytes, int], tuple[int]] = Struct("<I").unpack_from
+_ROW: Callable[[bytes, int], tuple[int, int, int]] = Struct("<HBxB").unpack_from
+"""The low and the high bytes of a packet's length, and the first byte of its payload."""
+_EOF: Callable[[bytes, int], tuple[int, int]] = Struct("<HH").unpack_from
 
 FIRST, COLUMNS, COLUMNS_END, ROWS = range(4)
 
+HEAD_LIMIT: Final = 2048
+"""Bytes of a result's description beyond which it is not remembered."""
+
+_WORTH: Final = 2048
+"""Bytes of rows for which a regular expression is worth its call."""
+
+_NEVER: Final = sys.maxsize
+
+_WIDTH: Final = 32
+_LONGEST: Final = 1024
+
+
+@cache
+def _rows_of(block: int) -> re.Pattern[bytes]:
+    """Whole packets of rows, one after another, with payloads of about ``block * _WIDTH`` bytes.
+
+    A branch for each length, as the length a header gives cannot be referred to; compared with a loop in Python this
+    takes a fifth of the time. The first byte of a row is never 0xFF, and 0xFE only before a value of 16 MB, so neither
+    an ERR nor an EOF packet is taken for a row.
+    """
+    lowest = max(1, block * _WIDTH - _WIDTH // 2)
+    branches = [
+        re.escape(length.to_bytes(3, "little")) + rb".[^\xfe\xff].{%d}+" % (length - 1)
+        for length in range(lowest, block * _WIDTH + _WIDTH + _WIDTH // 2)
+    ]
+    return re.compile(b"(?:" + b"|".join(branches) + b")*+", re.DOTALL)
+
 
 class Response:
-    """One response in flight. ``start`` makes it ready for the next command on the same connection."""
+    """One response in flight. ``start`` makes it ready for the next command on the same connection.
 
-    __slots__ = ("_columns", "_continued", "_phase", "_skip", "done", "error", "marks", "ok", "started", "status",
+    ``head`` is the description of a result: its packets up to the EOF after the column definitions. ``start`` may be
+    given the one that the same statement's result had before; if this result begins with it, its packets are not walked
+    again. ``head`` then is what this result began with, or empty where that did not come in one piece or is long.
+    """
+
+    __slots__ = ("_columns", "_continued", "_phase", "_skip", "done", "error", "head", "marks", "ok", "status",
                  "warnings")
 
     def __init__(self) -> None:
-        self.start()
-
-    def start(self, phase: int = FIRST) -> None:
-        """Expect the next response: from its first packet, or (COM_FIELD_LIST) just packets up to an EOF."""
-        self._phase = phase
+        self._phase = FIRST
         self._columns = 0
         self._skip = 0
         self._continued = False
+        self.marks: Sequence[int] = ()
+        self.start()
+
+    def start(self, phase: int = FIRST, head: bytes = b"") -> None:
+        """Expect the next response: from its first packet, or (COM_FIELD_LIST) just packets up to an EOF."""
+        if phase:
+            self._phase = phase
+        self.head = head
         self.done = False
-        self.started = False
         self.status = 0
         self.warnings = 0
         self.ok: bytes | None = None
         self.error: bytes | None = None
-        self.marks: list[int] = []
 
     def feed(self, data: bytes) -> int:
         """Walk ``data``; return how many of its bytes belong to the response and need not be given again.
@@ -57,81 +101,117 @@ class Response:
         """
         size = len(data)
         at = self._skip
-        if at > size:
-            self._skip = at - size
-            return size
-        self._skip = 0
-        self.marks = []
         phase = self._phase
-        while at + 4 < size:
-            header = _HEADER(data, at)[0] & MAX_PAYLOAD
-            first = data[at + 4]
-            if phase == ROWS and first < 0xFE and header != MAX_PAYLOAD and not self._continued:
-                at += header + 4
-                continue
-            if header == 0:
-                if not self._continued:
-                    raise MalformedPacket("empty packet in a response")
-                self._continued = False
-                at += 4
-                continue
-            end = at + 4 + header
-            if self._continued:
-                self._continued = header == MAX_PAYLOAD
+        continued = self._continued
+        self.marks = ()
+        begun = at == 0 and phase == FIRST
+        if at:
+            if at > size:
+                self._skip = at - size
+                return size
+            self._skip = 0
+        elif begun and self.head:
+            if data.startswith(self.head):
+                at = len(self.head)
+                self.warnings, self.status = _EOF(data, at - 4)
+                self.marks = (at - 2,)
+                phase = ROWS
+            else:
+                self.head = b""
+        run_from = at if size - at > _WORTH else _NEVER
+        last = size - 4
+        while at < last:
+            if phase == ROWS and not continued:
+                length, high, first = _ROW(data, at)
+                while first < 0xFE and not high:
+                    at += length + 4
+                    if at >= run_from:
+                        at, run_from = self._run(data, at, length)
+                    if at >= last:
+                        break
+                    length, high, first = _ROW(data, at)
+                else:
+                    length |= high << 16
+                if at >= last:
+                    break
+            else:
+                length = _HEADER(data, at)[0] & MAX_PAYLOAD
+                first = data[at + 4]
+            end = at + 4 + length
+            if continued:
+                continued = length == MAX_PAYLOAD
+            elif length == 0:
+                raise MalformedPacket("empty packet in a response")
             elif phase == COLUMNS:
                 self._columns -= 1
                 if self._columns == 0:
                     phase = COLUMNS_END
-            elif self._is_marker(phase, first, header):
+            elif first == 0xFF or (first == 0xFE and length < 9) or (phase == FIRST and first in (0x00, 0xFB)):
                 if end > size:
                     break
-                phase = self._marker(phase, data, at, end)
-                if self.done:
-                    self._phase = phase
+                if first == 0xFE:
+                    if length != 5:
+                        raise MalformedPacket(f"EOF packet of {length} bytes")
+                    self.warnings, self.status = _EOF(data, at + 5)
+                    self.marks = (*self.marks, at + 7)
+                else:
+                    self._ok_or_err(data, at + 4, end)
+                if phase == COLUMNS_END and not self.done:
+                    phase = ROWS
+                    if begun and end <= HEAD_LIMIT:
+                        self.head = data[:end]
+                elif self.done or not self.status & Status.MORE_RESULTS:
+                    self.done = True
+                    self._phase = FIRST
+                    self._continued = False
                     return end
+                else:
+                    phase = FIRST
+                    begun = False
             elif phase == FIRST:
                 if end > size:
                     break
                 self._columns = read_lenenc(data[at + 4 : end], 0)[0]
                 phase = COLUMNS
             else:
-                self._continued = header == MAX_PAYLOAD
+                continued = length == MAX_PAYLOAD
             at = end
         else:
-            if at + 4 == size and self._continued and data[at : at + 3] == b"\0\0\0":
-                self._continued = False
+            if at == last and continued and data[at : at + 3] == b"\0\0\0":
+                continued = False
                 at += 4
         self._phase = phase
+        self._continued = continued
         if at > size:
             self._skip = at - size
             return size
         return at
 
     @staticmethod
-    def _is_marker(phase: int, first: int, header: int) -> bool:
-        if phase == FIRST:
-            return first in (0x00, 0xFF, 0xFB) or (first == 0xFE and header < 9)
-        return first == 0xFF or (first == 0xFE and header < 9)
+    def _run(data: bytes, at: int, length: int) -> tuple[int, int]:
+        """Skip rows of about ``length`` bytes: the position after them, and from where on to try again."""
+        if len(data) - at < _WORTH:
+            return at, _NEVER
+        if length > _LONGEST:
+            return at, at + _WORTH
+        found = _rows_of(length // _WIDTH).match(data, at)
+        assert found is not None
+        end = found.end()
+        return end, end if end - at > _WORTH // 4 else end + 8 * _WORTH
 
-    def _marker(self, phase: int, data: bytes, at: int, end: int) -> int:
-        """An OK, ERR or EOF packet at ``at``: note what it says and return the phase after it."""
-        first = data[at + 4]
+    def _ok_or_err(self, data: bytes, at: int, end: int) -> None:
+        """Note what the OK or ERR packet says whose payload goes from ``at`` to ``end``."""
+        first = data[at]
         if first == 0xFF:
-            self.error = data[at + 4 : end]
+            self.error = data[at:end]
             self.done = True
-            return FIRST
+            return
         if first == 0xFB:
             raise MalformedPacket("the server asks for a local file, which was never offered")
-        if first == 0x00:
-            position = read_lenenc(data, read_lenenc(data, at + 5)[1])[1]
-            self.ok = data[at + 4 : end]
-            self.warnings = data[position + 2] | data[position + 3] << 8
-        else:
-            position = at + 7
-            self.warnings = data[at + 5] | data[at + 6] << 8
-        self.marks.append(position)
+        position = read_lenenc(data, read_lenenc(data, at + 1)[1])[1]
+        if position + 4 > end:
+            raise MalformedPacket("OK packet cut off")
+        self.ok = data[at:end]
         self.status = data[position] | data[position + 1] << 8
-        if phase == COLUMNS_END:
-            return ROWS
-        self.done = not self.status & Status.MORE_RESULTS
-        return FIRST
+        self.warnings = data[position + 2] | data[position + 3] << 8
+        self.marks = (*self.marks, position)

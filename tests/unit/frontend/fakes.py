@@ -137,11 +137,15 @@ class FakeConversation:
         self.closed = 0
         self.settled = False
         self.prepared = SimpleNamespace(
-            prepare=self._prepared, execute=self._prepared, reset=self._prepared, close=self.ran.append
-        )
+            prepare=self._prepared, execute=self._prepared, reset=self._prepared, fetch=self._prepared,
+            close=self.ran.append, send_long_data=self.ran.append,
+        )  # fmt: skip
         self.own = SimpleNamespace(use=self._use)
         gate.conversations.append(self)
         gate.news.set()
+
+    def fast_execution(self, payload: bytes) -> bool:
+        return self.fast(bytes(4) + payload)
 
     def fast(self, packet: bytes) -> bool:
         text = packet[5:]

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from tests.unit.frontend.raw_client import native_answer, sha2_answer
 from vgate.config import User, native_digest, sha2_digest
+from vgate.frontend import auth
 from vgate.frontend.auth import (
     Accounts,
     Ask,
@@ -357,6 +358,17 @@ def test_a_stranger_sees_what_a_user_with_a_wrong_password_sees(
     assert not any(isinstance(step, Granted | NeedKey) for step in stranger)
     for name in ("both", "old"):
         assert conversation(accounts, name, plugin, sent, secure=secure, default=default, keys=keys) == stranger
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "empty"])
+def test_the_decoys_password_opens_nothing(accounts: Accounts, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can know it; but were it known, strangers and users without a password would still not get in."""
+    monkeypatch.setattr(auth, "_DECOY", User("", native_digest("decoy"), sha2_digest("decoy")))
+    native = machine(accounts, name, default=NATIVE)
+    assert native.start(NATIVE, native_answer("decoy", SCRAMBLE)) == Denied(used=True)
+    sha2 = machine(accounts, name)
+    assert sha2.start(SHA2, sha2_answer("decoy", SCRAMBLE)) == FULL
+    assert sha2.answer(b"decoy\0") == Denied(used=True)
 
 
 def test_the_empty_name_is_a_stranger(accounts: Accounts) -> None:

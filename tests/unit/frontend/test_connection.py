@@ -106,8 +106,9 @@ async def test_one_command_at_a_time(client: Client) -> None:
     assert client.transport.take() == OK * 2
 
 
-async def test_a_fast_command_holds_the_next_back(client: Client) -> None:
-    assert await client.said(query(b"fast") + query(b"b")) == b""
+@pytest.mark.parametrize("command", [0x03, 0x17])
+async def test_a_fast_command_holds_the_next_back(client: Client, command: int) -> None:
+    assert await client.said(frame(bytes([command]) + b"fast") + query(b"b")) == b""
     client.conversation.finish(OK)
     await turns()
     assert client.transport.take() == OK * 2
@@ -128,6 +129,7 @@ async def test_a_fast_command_holds_the_next_back(client: Client) -> None:
         (b"\x16select next value", OK),
         (b"\x17\x01\0\0\0", OK),
         (b"\x1a\x01\0\0\0", OK),
+        (b"\x1c\x01\0\0\0\x01\0\0\0", OK),
         (b"\x19\x01\0\0\0", b""),
         (b"\x18\x01\0\0\0", b""),
         (b"\x11root\0", UNKNOWN),
@@ -184,6 +186,7 @@ async def test_a_large_command_whose_packets_are_out_of_order(client: Client) ->
 
 async def test_large_long_data_is_not_answered(client: Client) -> None:
     assert await client.said(frame(b"\x18" + bytes(MAX_PAYLOAD))) == b""
+    assert client.conversation.ran == [b"\x18" + bytes(MAX_PAYLOAD)]
     assert await client.said(frame(b"\x02" + bytes(MAX_PAYLOAD))) == UNKNOWN
     assert await client.said(query(b"a")) == OK
 
@@ -221,6 +224,25 @@ async def test_more_than_max_allowed_packet_in_many_packets(monkeypatch: pytest.
     assert client.transport.closed
     await turns()
     assert client.conversation.ran == []
+    await client.drop()
+
+
+async def test_more_than_max_allowed_packet_behind_a_slow_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading had stopped for the backlog; it goes on for what is thrown away."""
+    monkeypatch.setattr(connection, "Conversation", FakeConversation)
+    gate = FakeGate()
+    gate.max_allowed_packet = 2 * BACKLOG
+    client = Client(gate)
+    client.send(query(b"wait"))
+    await turns()
+    too_large = query(bytes(2 * BACKLOG))
+    client.send(too_large[: BACKLOG + 100])
+    assert not client.transport.reading
+    client.conversation.release.set()
+    await turns()
+    assert client.transport.take() == OK + TOO_LARGE
+    client.send(too_large[BACKLOG + 100 :])
+    assert client.transport.closed
     await client.drop()
 
 
@@ -464,10 +486,13 @@ async def test_the_books_are_kept_for_a_client_that_is_gone(
 
     async def interrupt(upstream: FakeUpstream) -> None:
         conversation.finish(INTERRUPTED, settle=True)
-        conversation.release.set()
 
     monkeypatch.setattr(client.gate.cluster, "interrupt", interrupt)
-    await client.drop()
+    client.protocol.connection_lost(None)
+    await turns()
+    assert conversation.closed == 0, "one after the other: both touch the same connections"
+    conversation.release.set()
+    await client.gate.settled()
     assert conversation.settled
     assert conversation.closed == 1
 

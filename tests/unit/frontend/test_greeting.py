@@ -18,13 +18,13 @@ from vgate.frontend.greeting import (
     SHA2,
     Greeting,
     OldClient,
+    asks_for_tls,
     auth_more,
     auth_switch,
     charset_of,
     collation_id,
     decode_name,
     early_error,
-    is_ssl_request,
     offered,
     read_response,
     scramble_of,
@@ -145,7 +145,8 @@ def test_any_bytes_are_read_or_malformed(data: bytes, with_flags: bool) -> None:
         data = struct.pack("<I", OFFERED) + data
     with contextlib.suppress(MalformedPacket):
         read_response(data, OFFERED)
-    is_ssl_request(data)
+    with contextlib.suppress(MalformedPacket):
+        asks_for_tls(data)
 
 
 @pytest.mark.parametrize(
@@ -165,11 +166,12 @@ def test_a_client_from_before_4_1() -> None:
 
 
 def test_ssl_requests() -> None:
-    assert is_ssl_request(ssl_request())
-    assert is_ssl_request(ssl_request()[:4]), "old Connector/J sends its flags alone"
-    assert not is_ssl_request(ssl_request() + b"root\0"), "there must be nothing behind it"
-    assert not is_ssl_request(struct.pack("<IIH22x", OFFERED, 1 << 24, 45))
-    assert not is_ssl_request(b"")
+    assert asks_for_tls(ssl_request())
+    assert asks_for_tls(ssl_request()[:4]), "old Connector/J sends its flags alone"
+    assert not asks_for_tls(struct.pack("<IIH22x", OFFERED, 1 << 24, 45))
+    assert not asks_for_tls(b"")
+    with pytest.raises(MalformedPacket, match="in clear"):
+        asks_for_tls(ssl_request() + b"root\0")
 
 
 # -- character sets -----------------------------------------------------------------------------------------------

@@ -283,6 +283,14 @@ async def test_an_ssl_request_without_tls_is_a_bad_handshake() -> None:
         assert house.inside == []
 
 
+async def test_a_login_that_asks_for_tls_and_does_not_wait_for_it(tls: Tls) -> None:
+    async with served(with_tls(tls)) as (house, port):
+        client = await RawClient.connect(port)
+        client.send(response("empty", b"", flags=OFFERED | Capability.SSL), 1)
+        assert await client.packet() == (2, b"\xff\x13\x04#08S01Bad handshake")
+        assert house.inside == []
+
+
 async def test_tls_is_agreed_on_once(tls: Tls) -> None:
     async with served(with_tls(tls)) as (house, port):
         client = await RawClient.connect(port)

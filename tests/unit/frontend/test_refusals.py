@@ -12,13 +12,14 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.frontend.house import DENIED, OK, PASSWORD, TERMS, TERMS_SHA2, served, with_tls
+from tests.unit.frontend.fakes import FakeTransport
+from tests.unit.frontend.house import DENIED, OK, PASSWORD, TERMS, TERMS_SHA2, House, served, with_tls
 from tests.unit.frontend.raw_client import PING, QUERY, RawClient, native_answer, response, sha2_answer, ssl_request
 from tests.unit.frontend.test_auth import encrypted
 from vgate.config import Tls
 from vgate.errors import NO_DATABASE
 from vgate.frontend.greeting import OFFERED, SHA2
-from vgate.frontend.handshake import LARGEST
+from vgate.frontend.handshake import LARGEST, Handshake
 from vgate.wire.packets import frame
 
 # -- refusals -----------------------------------------------------------------------------------------------------
@@ -53,6 +54,27 @@ async def test_a_query_in_one_segment_with_a_wrong_password_is_not_executed(tls:
         assert said in (b"", frame(DENIED % (b"both", b"YES"), number + 1))
         await house.until(lambda: house.gone == 1)
         assert house.inside == []
+
+
+@pytest.mark.parametrize("pieces", [1, 1 << 16])
+async def test_nothing_is_looked_at_after_a_refusal(pieces: int) -> None:
+    """However the transport goes on: TLS hands over what it had decrypted even after ``close``."""
+    house = House(TERMS)
+    handshake = Handshake(house, asyncio.get_running_loop())
+    transport = FakeTransport()
+    handshake.connection_made(transport)
+    for payload, number in ((response("both", bytes(20)), 1), (response("empty", b""), 3), (QUERY, 0)):
+        data = frame(payload, number)
+        while data:
+            buffer = handshake.get_buffer(1 << 16)
+            size = min(len(buffer), pieces, len(data))
+            buffer[:size] = data[:size]
+            handshake.buffer_updated(size)
+            data = data[size:]
+    assert transport.closed
+    assert transport.written.endswith(frame(DENIED % (b"both", b"YES"), 2).replace(b"127.0.0.1", b"localhost"))
+    assert house.inside == []
+    handshake.connection_lost(None)
 
 
 async def test_strangers_and_wrong_passwords_look_alike() -> None:

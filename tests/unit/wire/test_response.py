@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from vgate.wire.constants import MAX_PAYLOAD
 from vgate.wire.packets import MalformedPacket, Ok, bigint_column, eof_payload, err_payload, frame, result_set
 from vgate.wire.renumber import Renumbering
-from vgate.wire.response import ROWS, Response
+from vgate.wire.response import FIRST, ROWS, Response
 
 ROWSET = result_set([bigint_column(b"a"), bigint_column(b"b")], [[b"1", None], [b"x" * 300, b""]], status=2)[0]
 OK = frame(Ok(3, 7, 2, 1, b"info").payload(), 1)
@@ -123,3 +123,122 @@ def test_renumbering_any_pieces(sizes: list[int], cuts: list[int], first: int) -
     # a header cut before its number keeps the old number until the rest comes: only its last byte is rewritten
     assert result == expected
     assert numbering.sequence == (first + len(sizes)) & 0xFF
+
+
+# -- long results, known heads ------------------------------------------------------------------------------------
+
+TWINS = [b"\5\0\0\7\xfe\0\0\2\0", b"\7\0\0\7\xff\x25\x05#HY00", b"\1\0\0\1\1"]
+"""What an EOF, an ERR and a first packet look like, as values of rows."""
+
+
+def rows_of(sizes: list[int], head: bytes = b"", last: bytes = b"") -> bytes:
+    """A result of rows whose payloads have these sizes, each filled with what could be taken for packets."""
+    values = [(b"\0" + TWINS[number % 3] * (size // 5 + 1))[:size] for number, size in enumerate(sizes)]
+    rows = [frame(value, number) for number, value in enumerate(values)]
+    head = head or result_set([bigint_column(b"a")], [], status=2)[0][:-9]
+    return head + b"".join(rows) + (last or frame(eof_payload(0x22, 3), 7))
+
+
+@given(
+    st.lists(st.integers(1, 1200), min_size=1, max_size=12),
+    st.integers(1, 400),
+    st.lists(st.integers(0, 1 << 20), max_size=4),
+)
+def test_many_rows_in_any_pieces(sizes: list[int], times: int, cuts: list[int]) -> None:
+    data = rows_of(sizes * times)
+    response = Response()
+    assert feed(response, data, cuts) == data
+    assert (response.done, response.status, response.warnings) == (True, 0x22, 3)
+
+
+@pytest.mark.parametrize("size", [*range(1, 70), *range(250, 262), 1000, 1024, 1039, 1040, 1100, 65535, 65536])
+def test_many_rows_of_one_size_and_what_ends_them(size: int) -> None:
+    many = [size] * (20_000 // size + 3)
+    error = frame(err_payload(1317, "70100", "stop"), 9)
+    for last in (frame(eof_payload(0x22), 9), error):
+        data = rows_of(many, last=last)
+        response = Response()
+        assert response.feed(data + b"\1") == len(data)
+        assert response.error == (error[4:] if last is error else None)
+    response = Response()
+    data = rows_of(many)
+    assert response.feed(data[:-9]) == len(data) - 9
+    assert not response.done
+
+
+def test_an_end_among_many_rows_is_found() -> None:
+    """Another result may follow at once."""
+    data = rows_of([30] * 500, last=frame(eof_payload(2 | 8), 9)) + rows_of([30] * 500)
+    response = Response()
+    assert response.feed(data) == len(data)
+    assert len(response.marks) == 4
+
+
+@given(st.sampled_from(sorted(CASES)), st.sampled_from(sorted(CASES)), st.lists(st.integers(0, 100_000), max_size=4))
+def test_a_known_head_changes_nothing(known: str, name: str, cuts: list[int]) -> None:
+    first = Response()
+    first.feed(CASES[known])
+    data = CASES[name]
+    plain, helped = Response(), Response()
+    feed(plain, data, cuts)
+    helped.start(FIRST, first.head)
+    assert feed(helped, data, cuts) == data
+    assert (helped.done, helped.status, helped.warnings, helped.error) == (
+        plain.done, plain.status, plain.warnings, plain.error,
+    )  # fmt: skip
+    assert helped.marks == plain.marks
+
+
+def test_the_head_of_a_result_is_remembered() -> None:
+    response = Response()
+    response.feed(ROWSET)
+    head = response.head
+    assert ROWSET.startswith(head)
+    assert head.endswith(frame(eof_payload(2), 4))
+    response.start(FIRST, head)
+    response.feed(ROWSET)
+    assert response.head == head
+    response.start(FIRST, head)
+    response.feed(OK)
+    assert response.head == b""
+
+
+@pytest.mark.parametrize("cut", [5, 30])
+def test_a_head_in_pieces_is_not_remembered(cut: int) -> None:
+    response = Response()
+    assert feed(response, ROWSET, [cut]) == ROWSET
+    assert response.head == b""
+
+
+def test_a_long_head_is_not_remembered() -> None:
+    response = Response()
+    response.feed(CASES["many columns"])
+    assert response.head == b""
+
+
+def test_a_piece_inside_a_row_has_no_marks() -> None:
+    """Positions left over from an earlier piece would have flags patched into the middle of this one."""
+    response = Response()
+    data = rows_of([5000])
+    response.feed(data[:100])
+    assert response.marks
+    response.feed(data[100:200])
+    assert not response.marks
+
+
+def test_a_response_after_one_that_ended_behind_a_large_row() -> None:
+    row = frame(b"z" * (MAX_PAYLOAD + 5), 4)
+    head, end = ROWSET[: ROWSET.index(b"\1\x31\xfb") - 4], frame(eof_payload(2), 6)
+    response = Response()
+    response.feed(head + row[:-9])
+    assert response.feed(row[-9:] + end) == 9 + len(end)
+    assert response.done
+    large = result_set([bigint_column(b"a")], [[b"x"]], status=2)[0]
+    response.start()
+    assert response.feed(large) == len(large)
+    assert response.marks == (len(large) - 17, len(large) - 2)
+
+
+def test_a_short_eof_is_refused() -> None:
+    with pytest.raises(MalformedPacket):
+        Response().feed(ROWSET[:-9] + frame(b"\xfe\0", 7))
