@@ -9,7 +9,6 @@ Pure: no I/O, and plans name no shards. It does not know statements that the ses
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
@@ -142,18 +141,7 @@ def _query(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catal
             return Planned(Pass(keyspace, access_of(words.word(), shape)))
         raise UNREADABLE(reason=_unreadable(words) or _said(str(error))) from None
     found = references(tree.root, keyspace, vschema)
-    planned = _of_tree(tree, found, words, mode, keyspace, catalog)
-    return planned if isinstance(planned, NeedTables) else replace(planned, depends=planned.depends + _unnumbered(tree))
-
-
-def _unnumbered(tree: Tree) -> tuple[int, ...]:
-    """The literals that the tree has without their slot: another of the same shape may have one, and another plan."""
-    if tree.root.find(exp.HexString, exp.BitString, exp.National) is None:
-        return ()
-    return tuple(index for index, raw in enumerate(tree.slots) if isinstance(raw, bytes) and _ODD.match(raw))
-
-
-_ODD: Final = re.compile(rb"0[xb]|[xXbBnN]'")
+    return _of_tree(tree, found, words, mode, keyspace, catalog)
 
 
 def _of_tree(

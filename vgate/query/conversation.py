@@ -61,6 +61,7 @@ from vgate.query.prepared import PreparedStatements
 from vgate.query.ties import FOUND_ROWS, SHARED, findings
 from vgate.session.login import Login
 from vgate.session.session import ANSI_QUOTES, NO_BACKSLASH_ESCAPES, Diagnostic, Session
+from vgate.session.settings import transcodes
 from vgate.session.target import Target
 from vgate.sql.lexer import LexError, LexMode, VersionedComment, lexer_for
 from vgate.sql.statements import FIRST_WORDS, recognise
@@ -150,6 +151,7 @@ class Conversation:
             ansi_quotes="ANSI_QUOTES" in sql_mode,
             no_backslash_escapes="NO_BACKSLASH_ESCAPES" in sql_mode,
             pipes_as_concat="PIPES_AS_CONCAT" in sql_mode,
+            transcodes=transcodes(charset, values.get("collation_connection", charset).strip("'")),
         )
         session.keeps_warnings = facts.flavour is Flavour.MARIADB
         session.lexical = NO_BACKSLASH_ESCAPES if self.mode.no_backslash_escapes else 0
@@ -457,7 +459,7 @@ class Conversation:
         plain = cached.found.ordinary
         match node:
             case Route() if plain and not self._renamed(node.keyspace):
-                cached.point = fast_point(node)
+                cached.point = None if self.mode.transcodes else fast_point(node, self.mode)
                 cached.fast_keyspace = node.keyspace
                 cached.read = node.access is Access.READ
             case Pass() | AnyShard() if plain and not self._renamed(node.keyspace):

@@ -91,6 +91,15 @@ def difference(carried: Settings, wanted: Settings) -> str:
     return "SET " + ", ".join([*filter(None, [names]), *(f"SESSION {name} = {value}" for name, value in ordered)])
 
 
+def transcodes(client: str, collation: str) -> bool:
+    """True if literals in the character set ``client`` become another one's, as ``collation_connection`` says."""
+    connection = collation.partition("_")[0]
+    if connection == "binary":
+        return False
+    older = ("utf8", "utf8mb3")
+    return connection != client and not (client in older and connection in (*older, "utf8mb4"))
+
+
 def _names(wanted: Settings) -> str:
     """The SET NAMES that leads to ``wanted``; empty where it is not one."""
     client, results, collation = (wanted.values.get(name, BASELINE[name]).strip("'") for name in _NAMES)

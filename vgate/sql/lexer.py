@@ -36,6 +36,8 @@ class LexMode:
     ansi_quotes: bool = False
     no_backslash_escapes: bool = False
     pipes_as_concat: bool = False
+    transcodes: bool = False
+    """The server turns literals into another character set (character_set_connection), which may lose characters."""
 
 
 class LexError(ValueError):

@@ -93,6 +93,8 @@ def read_literal(raw: bytes, mode: LexMode) -> Literal:
     if raw.isdigit():
         return _integer(raw)
     first = raw[:1]
+    if mode.transcodes and not raw.isascii():
+        return OTHER  # what becomes of it is the server's secret
     if first == b"'" or first == b'"':
         value = unquoted(raw, mode)
         return OTHER if value is None else Literal(LiteralKind.STRING, value, _canonical(mode.charset))

@@ -89,7 +89,7 @@ def _copy(text: bytes, lexer: Lexer, places: list[tuple[int, int]]) -> tuple[str
         slot = slot_at.get(token.start)
         if slot is not None:
             index, covered = slot
-            parts.append(_code(index, token.kind, text[token.start : token.end]))
+            parts.append(_code(index, token.kind, words[-1] if words else b""))
             continue
         word = text[token.start : token.end].lower()
         if _is_option(words, word):
@@ -104,12 +104,11 @@ def _is_option(words: list[bytes], word: bytes) -> bool:
     return len(words) == 1 and word in _OPTIONS.get(words[0], ())
 
 
-def _code(slot: int, kind: TokenKind, raw: bytes) -> str:
-    if kind is TokenKind.NUMBER:
-        return f"{_NUMBER}{slot:06d}"
-    if kind is TokenKind.STRING and raw[:1] in b"'\"":
+def _code(slot: int, kind: TokenKind, before: bytes) -> str:
+    """A string stays one, since ``1 'a'`` has an alias; what comes after a character set's introducer does too."""
+    if kind is TokenKind.STRING or before.startswith(b"_"):
         return f"'{_STRING}{slot:06d}'"
-    return raw.decode("ascii", "replace")  # x'1F', b'01' as they are; N'...' loses what is not ASCII
+    return f"{_NUMBER}{slot:06d}"
 
 
 def _written(text: bytes, token: Token, mode: LexMode) -> str:

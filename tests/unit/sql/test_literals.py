@@ -202,3 +202,10 @@ def test_a_literal_is_one_token(pieces: list[bytes], mode: LexMode) -> None:
     except ValueError:
         shape, slots = b"", []
     assert (read_literal(raw, mode) is not OTHER) == (shape == b"?" and slots == [raw])
+
+
+def test_what_the_server_transcodes_is_not_known() -> None:
+    """SET CHARACTER SET, or SET collation_connection alone: only ASCII is certain to stay what it is."""
+    mode = LexMode(transcodes=True)
+    assert read_literal(b"'abc'", mode).value == b"abc"
+    assert read_literal("'ä'".encode(), mode).kind is LiteralKind.OTHER
