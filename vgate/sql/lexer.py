@@ -137,7 +137,6 @@ class _Patterns:
         system = rb"@@(?:" + part + b"++|" + backquoted + rb")?"
         self.variable = system + rb"|@(?:[A-Za-z0-9._$" + high + rb"]++|" + named + b")?"
         self.comment = _COMMENT
-        self.dot_after_name = rb"(?<=" + part + rb")\.(?=" + part + b")"
 
 
 # What stands for itself. Left out: quotes, @, digits, letters, blanks, #, ?, and ; (which ends statements).
@@ -195,7 +194,7 @@ class Lexer:
         self._step = re.compile(step)
         self._findall: Callable[[bytes], list[tuple[bytes, bytes, bytes]]] = self._step.findall
         kinds = (
-            ("STRING", p.string), ("HEX", p.hex), ("BIT", p.bit), ("NAME", p.name), ("DOT", p.dot_after_name),
+            ("STRING", p.string), ("HEX", p.hex), ("BIT", p.bit), ("NAME", p.name),
             ("NUMBER", p.number), ("QUOTED_NAME", p.quoted_name), ("VARIABLE", p.variable), ("SEMICOLON", b";"),
             ("PARAMETER", rb"\?"), ("PUNCTUATION", rb":=|\|\||[" + _SINGLE + b"]|" + _SOMETIMES),
             ("blank", blank + b"|" + p.comment),
@@ -303,19 +302,21 @@ class Lexer:
         """The tokens from ``at`` on, one by one. Raises LexError where it meets what cannot be read."""
         match = self._token.match
         size = len(text)
+        named = False
         while at < size:
+            if named and text[at] == 0x2E and (part := self._part.match(text, at + 1)) is not None:
+                # what follows a name's dot at once is a name, whatever it looks like
+                yield Token(TokenKind.PUNCTUATION, at, at + 1)
+                yield Token(TokenKind.NAME, at + 1, part.end())
+                at = part.end()
+                continue
             found = match(text, at)
             if found is None:
                 raise self.error(text, at)
             end = found.end()
             kind = found.lastgroup
-            if kind == "DOT":  # what follows a name's dot at once is a name, whatever it looks like
-                yield Token(TokenKind.PUNCTUATION, at, end)
-                part = self._part.match(text, end)
-                assert part is not None
-                at, end = end, part.end()
-                yield Token(TokenKind.NAME, at, end)
-            elif kind != "blank":
+            named = kind == "NAME"
+            if kind != "blank":
                 assert kind is not None
                 yield Token(_KINDS[kind], at, end)
             at = end
@@ -327,7 +328,7 @@ class Lexer:
             return None
         kind = found.lastgroup
         assert kind is not None
-        return _KINDS.get(kind, None if kind == "blank" else TokenKind.PUNCTUATION), found.end()
+        return _KINDS.get(kind), found.end()
 
     def statements(self, text: bytes) -> Iterator[tuple[int, int] | None]:
         """Where each statement begins and ends, without its semicolon; empty ones are left out.
