@@ -23,6 +23,15 @@ BASELINE: Final[Mapping[str, str]] = {
 _NAMES: Final = ("character_set_client", "character_set_results", "collation_connection")
 
 
+_SESSION_ONLY: Final = frozenset({
+    "debug_sync", "gtid_next", "gtid_seq_no", "original_commit_timestamp", "original_server_version", "rbr_exec_mode",
+    "require_row_format", "resultset_metadata", "skip_replication", "timestamp", "transaction_allow_batching",
+    "use_secondary_engine",
+})  # fmt: skip
+"""Variables without a global value. For the others that is what takes them back: DEFAULT does not, on MySQL, for
+foreign_key_checks and unique_checks, which it leaves switched off (9.7)."""
+
+
 class Settings:
     """Changed session variables: lower-case name to SQL value text. Make with ``settings_of``, which leaves out what is
     as in BASELINE.
@@ -81,7 +90,7 @@ def difference(carried: Settings, wanted: Settings) -> str:
     parts = {name: value for name, value in wanted.items if carried.values.get(name) != value}
     for name, _ in carried.items:
         if name not in wanted.values:
-            parts[name] = BASELINE.get(name, "DEFAULT")
+            parts[name] = BASELINE.get(name, "DEFAULT" if name in _SESSION_ONLY else f"@@GLOBAL.{name}")
     if not parts:
         return ""
     names = _names(wanted) if not parts.keys().isdisjoint(_NAMES) else ""

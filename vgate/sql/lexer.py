@@ -10,7 +10,7 @@ executed by another. Versioned comments are text to a server, so they are refuse
 A *shape* is the statement with a ``?`` for each literal; the literals, as written, are its *slots*. An IN list of
 literals is one slot, a list. Rows of a VALUES list that look alike are one row in the shape, but keep their slots.
 Two statements of one shape differ in literals only. Literals that stand side by side (``'a' 'b'``, ``1 'alias'``)
-stay in the shape, and a question mark of the client's own is doubled.
+stay in the shape, as does one that touches a question mark of the client's own; that is doubled.
 
 This module does not know grammar: it gives tokens their kind and nothing more.
 """
@@ -18,7 +18,7 @@ This module does not know grammar: it gives tokens their kind and nothing more.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -93,9 +93,18 @@ _UTF8: Final = frozenset({"utf8", "utf8mb3", "utf8mb4"})
 
 _COMMENT: Final = rb"/\*(?!M?!)[^\x00]*?\*/|#[^\n\x00]*+|--(?=[\x01-\x20\x7f]|\Z)[^\n\x00]*+"
 
+# What stands for itself. Left out: quotes, @, digits, letters, blanks, #, ?, and ; (which ends statements). Brackets
+# are no SQL, but quotes under MariaDB's sql_mode MSSQL.
+_SINGLE: Final = rb"!%&()*+,:<=>|^~{}"
+_SINGLE_SWE7: Final = rb"!%&()*+,:<=>|"
+"""In swe7 the others are letters."""
+_SOMETIMES: Final = rb"-(?!-(?:[\x01-\x20\x7f]|\Z))|/(?!\*)|\.(?![0-9])"
+
 
 class _Patterns:
-    """The regular expressions of one mode, made of the same pieces."""
+    """The regular expressions of one mode, made of the same pieces. Each alternative begins with what tells it from
+    the others, as Python's engine looks at the first character before it tries one.
+    """
 
     def __init__(self, mode: LexMode) -> None:
         multi = _MULTI_BYTE.get(mode.charset, b"")
@@ -112,50 +121,69 @@ class _Patterns:
             return quote + b"(?:" + inside + b")*+" + quote
 
         def name(quote: bytes) -> bytes:
-            return quote + b"(?:" + skip_multi + b"[^" + quote + rb"\x00]|" + quote * 2 + b")++" + quote
+            """A quoted name: nothing escapes in it. It may be empty (``select 1 as ````)."""
+            return quote + b"(?:" + skip_multi + b"[^" + quote + rb"\x00]|" + quote * 2 + b")*+" + quote
 
         single, double, backquoted = text(b"'"), text(b'"'), name(b"`")
+        if mode.ansi_quotes:
+            double = name(b'"')
         part = rb"[A-Za-z0-9_$" + high + rb"]"
-        self.quoted_name = backquoted + (b"|" + name(b'"') if mode.ansi_quotes else b"")
-        self.string = rb"[nN]?" + single + (b"" if mode.ansi_quotes else b"|" + double)
+        self.part = part
+        self.quoted_name = backquoted + (b"|" + double if mode.ansi_quotes else b"")
+        # A name may begin with digits, unless they are a number. One that begins with $ and has another is the
+        # opening of a $$-quoted text to MySQL 9, so no alternative takes it.
+        starts = (
+            b"[ac-mo-wyzAC-MO-WYZ_" + high + b"]" + part + b"*+",
+            b"[xXbBnN](?!')" + part + b"*+",
+            rb"\$(?![A-Za-z0-9_" + high + rb"]*+\$)" + part + b"*+",
+            rb"(?!0x[0-9A-Fa-f]++(?!" + part + rb")|0b[01]++(?!" + part + rb"))"
+            rb"[0-9]++(?![eE][+-]?[0-9])" + part + b"++",
+        )  # fmt: skip
+        self.names = starts
+        self.string = single + b"|" + (b"" if mode.ansi_quotes else double + b"|") + b"[nN]" + single
         self.hex = rb"[xX]'(?:[0-9A-Fa-f]{2})*+'|0x[0-9A-Fa-f]++(?!" + part + b")"
         self.bit = rb"[bB]'[01]*+'|0b[01]++(?!" + part + b")"
         # 1.5e without digits is an error to the server; so it is to us, as no alternative takes it.
         self.number = (
-            rb"(?:[0-9]++\.[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++|(?![eE]))"
-            rb"|[0-9]++[eE][+-]?[0-9]++|[0-9]++(?!" + part + rb"|\.)"
+            rb"[0-9][0-9]*+(?:[eE][+-]?[0-9]++|(?!" + part + rb"|\.))"
+            rb"|[0-9][0-9]*+\.[0-9]*+(?:[eE][+-]?[0-9]++|(?![eE]))"
+            rb"|\.[0-9]++(?:[eE][+-]?[0-9]++|(?![eE]))"
         )
-        # Right after an unquoted name and a dot, digits are a name too: t.1e5. A name may begin with digits.
-        plain = b"[ac-mo-wyzAC-MO-WYZ_$" + high + b"]"
-        digits = rb"(?!0x[0-9A-Fa-f]++(?!" + part + rb")|0b[01]++(?!" + part + rb"))[0-9]++(?![eE][+-]?[0-9])" + part
-        word = b"(?:" + plain + rb"|[xXbBnN](?!')|" + digits + b")" + part + b"*+"
-        self.name = word
+        # Right after an unquoted name and a dot, anything that can be in a name is one: t.1e5, t.x'41'.
         self.dots = rb"(?:\." + part + b"++)*+"
-        self.dotted = word + self.dots
-        self.plain, self.part = plain, part
-        named = b"|".join((backquoted, single, double))
-        system = rb"@@(?:" + part + b"++|" + backquoted + rb")?"
-        self.variable = system + rb"|@(?:[A-Za-z0-9._$" + high + rb"]++|" + named + b")?"
-        self.comment = _COMMENT
+        self.system = b"@@" + part + b"++"
+        self.variable = (
+            b"@@" + backquoted + rb"|@(?!@)(?:[A-Za-z0-9._$" + high + rb"]++|"
+            + b"|".join((backquoted, single, double)) + b")?"
+        )  # fmt: skip
+        swe7 = mode.charset == "swe7"
+        self.single = _SINGLE_SWE7 if swe7 else _SINGLE
+        self.sometimes = _SOMETIMES if swe7 else _SOMETIMES + rb"|\\N"
 
-
-# What stands for itself. Left out: quotes, @, digits, letters, blanks, #, ?, and ; (which ends statements).
-_SINGLE: Final = rb"!%&()*+,:<=>^|~{}\[\]"
-_SOMETIMES: Final = rb"-(?!-(?:[\x01-\x20\x7f]|\Z))|/(?!\*)|\.(?![0-9])|\\N"
 
 _VERSIONED: Final = re.compile(rb"/\*M?!")
-_IN_BEFORE: Final = re.compile(rb"(?<![\w$.`@])in\s*\(\s*\Z", re.I)
+_DOLLAR: Final = re.compile(rb"\$[A-Za-z0-9_\x80-\xff]*+\$")
+_IN_BEFORE: Final = re.compile(rb"(?<![\w$.`@\x80-\xff])in\s*\(\s*\Z", re.I)
 _CLOSE_AFTER: Final = re.compile(rb"\s*\)")
 _COMMA: Final = re.compile(rb"\s*,\s*")
 # Between two literals every comment has an end.
 _INNER_COMMENT: Final = rb"/\*[^\x00]*?\*/|(?:#|--(?=[\x01-\x20\x7f]))[^\n]*+\n"
 _BLANK: Final = re.compile(rb"(?:\s|" + _INNER_COMMENT + rb")*+")
 _INSERT: Final = re.compile(rb"(?:\s|" + _COMMENT + rb")*+(?:insert|replace)\b", re.I)
-_SAME_ROWS: Final = re.compile(rb"(\([^()'\"`/#-]*+\))(?:\s*+,\s*+\1)+")
-# What calls for ``_careful``: literals side by side, IN lists, rows of an INSERT.
+# Rows of a VALUES list, with function calls in them, but nothing that quotes or comments.
+_PLAIN: Final = rb"(?:[^()'\"`/#-]|-(?!-)|/(?!\*))"
+_ROW: Final = (
+    rb"\((?:" + _PLAIN + rb"|\((?:" + _PLAIN + rb"|\(" + _PLAIN + rb"*+\))*+\))*+\)"
+)  # fmt: skip
+_VALUES: Final = re.compile(
+    rb"(?<![\w$.`@\x80-\xff])values?\s*+(" + _ROW + rb"(?:\s*+,\s*+" + _ROW + rb")++)", re.I
+)
+_SAME_ROWS: Final = re.compile(rb"(" + _ROW + rb")(?:\s*+,\s*+\1)*+")
+# What calls for care: literals side by side, IN lists, rows of an INSERT.
 _SIDE_BY_SIDE: Final = re.compile(rb"\?(?:\s|" + _INNER_COMMENT + rb")*+\?")
 _LIST: Final = re.compile(rb"\(\s*+\?\s*+,")
 _IN_LIST: Final = re.compile(rb"in\s*+\(\s*+\?\s*+,", re.I)
+_IN_LISTS: Final = re.compile(rb"((?<![\w$.`@\x80-\xff])in\s*+\(\s*+)(\?(?:\s*+,\s*+\?)++)(?=\s*+\))", re.I)
 _ROWS: Final = re.compile(rb"\)\s*+,\s*+\(")
 
 _NOTHING: Final[Mapping[bytes, int]] = {}
@@ -169,8 +197,8 @@ def plain(shape: bytes, slots: int) -> bool:
     return not (
         shape.count(b"?") != slots
         or _SIDE_BY_SIDE.search(shape)
-        or (_LIST.search(shape) and _IN_LIST.search(shape))
-        or (_ROWS.search(shape) and _INSERT.match(shape))
+        or (b"," in shape and _LIST.search(shape) and _IN_LIST.search(shape))
+        or (b"," in shape and _ROWS.search(shape) and _INSERT.match(shape))
     )
 
 
@@ -180,29 +208,31 @@ class Lexer:
     def __init__(self, mode: LexMode) -> None:
         self.mode = mode
         p = _Patterns(mode)
-        blank = rb"[ \t\n\v\f\r]++"
-        single = rb"[ \t\n\v\f\r;?" + _SINGLE + b"]"
-        # The first two branches say nothing that the others do not: they take a usual name and what follows it in one
-        # turn, as most of most statements is. Nor do the digits alone among the literals.
-        usual = p.plain + p.part + b"*+"
+        single = rb"[ \t\n\v\f\r;?" + p.single + b"]"
+        letters, prefixes, dollars, digits = p.names
+        # The first branch says nothing that the next do not: it takes a usual name and what follows it in one turn, as
+        # most of most statements is. Nor do the digits alone among the literals.
         skip = b"|".join((
-            usual + single + single + b"*+", usual + p.dots + single + b"*+", single + single + b"*+", p.dotted,
-            b"(?:" + p.quoted_name + b")" + single + b"*+", p.variable, p.comment, _SOMETIMES,
+            letters + single + single + b"*+", letters + p.dots + single + b"*+", prefixes + p.dots + single + b"*+",
+            single + single + b"*+", b"(?:" + p.quoted_name + b")" + single + b"*+", digits + p.dots, dollars + p.dots,
+            p.system + p.dots, p.variable, _COMMENT, p.sometimes,
         ))  # fmt: skip
-        literal = b"|".join((rb"[0-9]++(?!" + p.part + rb"|\.)", p.string, p.hex, p.bit, p.number))
-        step = b"((?:" + skip + b")*+)(?:(" + literal + rb")|\Z|([\x00-\xff]))"
+        literal = b"|".join((rb"[0-9][0-9]*+(?!" + p.part + rb"|\.)", p.string, p.number, p.hex, p.bit))
+        # The last group takes all the rest, so that one error is the end.
+        step = b"((?:" + skip + b")*+)(?:(" + literal + rb")|\Z|([\x00-\xff])[\x00-\xff]*+)"
         self._step = re.compile(step)
         self._findall: Callable[[bytes], list[tuple[bytes, bytes, bytes]]] = self._step.findall
         kinds = (
-            ("STRING", p.string), ("HEX", p.hex), ("BIT", p.bit), ("NAME", p.name),
-            ("NUMBER", p.number), ("QUOTED_NAME", p.quoted_name), ("VARIABLE", p.variable), ("SEMICOLON", b";"),
-            ("PARAMETER", rb"\?"), ("PUNCTUATION", rb":=|\|\||[" + _SINGLE + b"]|" + _SOMETIMES),
-            ("blank", blank + b"|" + p.comment),
+            ("NAME", b"|".join(p.names)), ("blank", rb"[ \t\n\v\f\r]++|" + _COMMENT),
+            ("PUNCTUATION", rb":=|\|\||[" + p.single + b"]|" + p.sometimes), ("NUMBER", p.number),
+            ("STRING", p.string), ("QUOTED_NAME", p.quoted_name), ("HEX", p.hex), ("BIT", p.bit),
+            ("SYSTEM", p.system), ("VARIABLE", p.variable), ("SEMICOLON", b";"), ("PARAMETER", rb"\?"),
         )  # fmt: skip
-        part = rb"[A-Za-z0-9_$" + (rb"\x80-\xff" if mode.charset in _UTF8 else b"") + b"]++"
-        self._part = re.compile(part)
         self.strings = p.string
+        """What a string looks like, for other regular expressions."""
         self._token = re.compile(b"|".join(b"(?P<%s>%s)" % (name.encode(), pattern) for name, pattern in kinds))
+        self._part = re.compile(rb"\." + p.part + b"++")
+        self._not_code = re.compile(b"|".join((p.string, p.quoted_name, _COMMENT)))
 
     # -- shapes ---------------------------------------------------------------------------------------------------
 
@@ -212,17 +242,24 @@ class Lexer:
         ``known`` says of shapes that they are ``plain`` with so many slots: they are not looked at again.
         """
         found = self._findall(text)
+        if len(found) < 4:  # of one literal, as many statements are: the same in fewer steps
+            piece, literal, error = found[0]
+            if literal:
+                tail, another, error = found[1]
+                if not another and not error:
+                    shape = b"%b?%b" % (piece, tail)
+                    if known.get(shape) == 1 or plain(shape, 1):
+                        return shape, [literal]
         if len(found) > 1 and not found[-2][1]:
-            del found[-1]
+            del found[-1]  # the empty match after the end
         pieces, literals, errors = zip(*found)  # noqa: B905 - strict would cost a tenth of the whole
-        if any(errors):
-            raise self._error_in(text, found)
-        shape: bytes = b"?".join(pieces)
+        if errors[-1]:
+            raise self._error_after(text, pieces, literals)
+        shape = b"?".join(pieces)
         count = len(literals) - 1
         if known.get(shape) == count or plain(shape, count):
             return shape, list(literals[:-1])
-        shape, slots, _ = self._careful(pieces, literals)
-        return shape, slots
+        return self._with_care(pieces, literals)
 
     def split_slowly(self, text: bytes) -> Generator[None, None, tuple[bytes, Slots]]:
         """``split`` of a long statement in steps: yields after every ``SLICE`` literals."""
@@ -230,16 +267,15 @@ class Lexer:
         literals: list[bytes] = []
         for number, match in enumerate(self._step.finditer(text), 1):
             piece, literal, error = match.groups(b"")
-            if error:
-                raise self.error(text, match.start(3))
             pieces.append(piece)
             literals.append(literal)
+            if error:
+                raise self._error_after(text, pieces, literals)
             if not literal:
                 break
             if number % SLICE == 0:
                 yield
-        shape, slots, _ = self._careful(tuple(pieces), tuple(literals))
-        return shape, slots
+        return self._with_care(tuple(pieces), tuple(literals))
 
     def locate(self, text: bytes) -> tuple[bytes, Slots, list[tuple[int, int]]]:
         """As ``split``, with the place in ``text`` of each slot (of a list: from its first literal to its last)."""
@@ -247,9 +283,22 @@ class Lexer:
         if len(found) > 1 and not found[-2][1]:
             del found[-1]
         pieces, literals, errors = zip(*found, strict=True)
-        if any(errors):
-            raise self._error_in(text, found)
+        if errors[-1]:
+            raise self._error_after(text, pieces, literals)
         return self._careful(pieces, literals)
+
+    def _with_care(self, pieces: tuple[bytes, ...], literals: tuple[bytes, ...]) -> tuple[bytes, Slots]:
+        """Shape and slots of what may not be plain: what ``_careful`` says, quickly where there are lists or rows."""
+        shape = b"?".join(pieces)
+        if shape.count(b"?") == len(literals) - 1 and not _SIDE_BY_SIDE.search(shape):
+            if _INSERT.match(shape):
+                return self._folded(shape) if _ROWS.search(shape) else shape, list(literals[:-1])
+            if not (_LIST.search(shape) and _IN_LIST.search(shape)):
+                return shape, list(literals[:-1])
+            if b"--" not in shape and b"#" not in shape:
+                return _with_lists(shape, literals)
+        shape, slots, _ = self._careful(pieces, literals)
+        return shape, slots
 
     def _careful(
         self, pieces: tuple[bytes, ...], literals: tuple[bytes, ...]
@@ -270,27 +319,44 @@ class Lexer:
         while index < count:
             piece = pieces[index]
             parts.append(piece if b"?" not in piece else piece.replace(b"?", b"??"))
-            last = index
-            if not insert and _IN_BEFORE.search(piece):
-                while last + 1 < count and _COMMA.fullmatch(pieces[last + 1]):
-                    last += 1
-                if _CLOSE_AFTER.match(pieces[last + 1]) is None:
-                    last = index
-            end = starts[last] + len(literals[last])
+            last = index if insert else self._last_of_list(pieces, index, count)
             if _beside(pieces, index, count) or _beside(pieces, last + 1, count):
                 parts.append(literals[index])
                 last = index
             else:
                 parts.append(b"?")
                 slots.append(literals[index] if last == index else list(literals[index : last + 1]))
-                places.append((starts[index], end))
+                places.append((starts[index], starts[last] + len(literals[last])))
             index = last + 1
         tail = pieces[count]
         parts.append(tail if b"?" not in tail else tail.replace(b"?", b"??"))
         shape = b"".join(parts)
-        if insert:
-            shape = _SAME_ROWS.sub(rb"\1", shape)
+        if insert and _ROWS.search(shape):
+            shape = self._folded(shape)
         return shape, slots, places
+
+    def _last_of_list(self, pieces: tuple[bytes, ...], index: int, count: int) -> int:
+        """The last literal of the IN list that literal ``index`` begins; the literal itself where it begins none."""
+        piece = pieces[index]
+        opening = _IN_BEFORE.search(piece)
+        if opening is None:
+            return index
+        if (b"--" in piece or b"#" in piece) and opening.start() not in (token.start for token in self.scan(piece)):
+            return index  # the IN is part of a comment
+        last = index
+        while last + 1 < count and _COMMA.fullmatch(pieces[last + 1]):
+            last += 1
+        return index if _CLOSE_AFTER.match(pieces[last + 1]) is None else last
+
+    def _folded(self, shape: bytes) -> bytes:
+        """An INSERT's shape with rows of the VALUES list that look alike as one."""
+        found = _VALUES.search(shape)
+        if found is None:
+            return shape
+        before = self._not_code.sub(b"", shape[: found.start()])
+        if before.count(b"(") != before.count(b")"):  # a function or a derived table
+            return shape
+        return shape[: found.start(1)] + _SAME_ROWS.sub(rb"\1", found[1]) + shape[found.end(1) :]
 
     # -- tokens ---------------------------------------------------------------------------------------------------
 
@@ -302,63 +368,61 @@ class Lexer:
         """The tokens from ``at`` on, one by one. Raises LexError where it meets what cannot be read."""
         match = self._token.match
         size = len(text)
-        named = False
         while at < size:
-            if named and text[at] == 0x2E and (part := self._part.match(text, at + 1)) is not None:
-                # what follows a name's dot at once is a name, whatever it looks like
-                yield Token(TokenKind.PUNCTUATION, at, at + 1)
-                yield Token(TokenKind.NAME, at + 1, part.end())
-                at = part.end()
-                continue
             found = match(text, at)
             if found is None:
                 raise self.error(text, at)
             end = found.end()
-            kind = found.lastgroup
-            named = kind == "NAME"
-            if kind != "blank":
-                assert kind is not None
-                yield Token(_KINDS[kind], at, end)
+            name = found.lastgroup
+            if name != "blank":
+                assert name is not None
+                yield Token(_KINDS[name], at, end)
+                if name == "NAME" or name == "SYSTEM":
+                    while (part := self._part.match(text, end)) is not None:
+                        yield Token(TokenKind.PUNCTUATION, end, end + 1)
+                        at, end = end, part.end()
+                        yield Token(TokenKind.NAME, at + 1, end)
             at = end
 
     def step(self, text: bytes, at: int) -> tuple[TokenKind | None, int] | None:
-        """Kind and end of what stands at ``at``: a token, or (None) blanks or a comment; None for what is neither."""
+        """Kind and end of what stands at ``at``: a token (a name with its qualifiers), or (None) blanks or a comment;
+        None for what is neither.
+        """
         found = self._token.match(text, at)
         if found is None:
             return None
-        kind = found.lastgroup
-        assert kind is not None
-        return _KINDS.get(kind), found.end()
+        name, end = found.lastgroup, found.end()
+        assert name is not None
+        if name == "NAME" or name == "SYSTEM":
+            while (part := self._part.match(text, end)) is not None:
+                end = part.end()
+        return _KINDS.get(name), end
 
     def statements(self, text: bytes) -> Iterator[tuple[int, int] | None]:
-        """Where each statement begins and ends, without its semicolon; empty ones are left out.
+        """Where each statement begins and ends, without its semicolon.
 
+        As in the servers, blanks and semicolons at the end of the text are not there, and an empty statement before
+        that is one (an error of its own). Comments after the last semicolon are no statement here.
         Also gives None after every ``SLICE`` tokens: a moment to let others run.
         """
+        size = len(text.rstrip(b"; \t\n\v\f\r"))
         start = 0
         seen = False
-        for number, token in enumerate(self.scan(text), 1):
+        for number, token in enumerate(self.scan(text[:size]), 1):
             if number % SLICE == 0:
                 yield None
             if token.kind is not TokenKind.SEMICOLON:
                 seen = True
                 continue
-            if seen:
-                yield start, token.start
+            yield start, token.start
             start, seen = token.end, False
         if seen:
-            yield start, len(text)
+            yield start, size
 
     # -- errors ---------------------------------------------------------------------------------------------------
 
-    def _error_in(self, text: bytes, found: list[tuple[bytes, bytes, bytes]]) -> LexError:
-        at = 0
-        for piece, literal, error in found:
-            at += len(piece)
-            if error:
-                break
-            at += len(literal)
-        return self.error(text, at)
+    def _error_after(self, text: bytes, pieces: Sequence[bytes], literals: Sequence[bytes]) -> LexError:
+        return self.error(text, sum(map(len, pieces)) + sum(map(len, literals)))
 
     def error(self, text: bytes, at: int) -> LexError:
         """Why the text cannot be read at ``at``."""
@@ -366,10 +430,29 @@ class Lexer:
             return VersionedComment(at)
         if text[at] >= 0x80 and self.mode.charset not in _UTF8:
             return LexError(at, f"names with {self.mode.charset} characters must be in backquotes")
+        if _DOLLAR.match(text, at):
+            return LexError(at, "text in dollar quotes, and names that look like it, are not supported")
         return LexError(at)
 
 
-_KINDS: Final = {kind.name: kind for kind in TokenKind}
+_KINDS: Final = {kind.name: kind for kind in TokenKind} | {"SYSTEM": TokenKind.VARIABLE}
+
+
+def _with_lists(shape: bytes, literals: tuple[bytes, ...]) -> tuple[bytes, Slots]:
+    """``Lexer._careful`` for a shape in which every question mark is a literal, and no IN stands in a line comment."""
+    parts: list[bytes] = []
+    slots: Slots = []
+    at = index = 0
+    for found in _IN_LISTS.finditer(shape):
+        first = index + shape.count(b"?", at, found.start())
+        last = first + found[2].count(b"?")
+        slots += literals[index:first]
+        slots.append(list(literals[first:last]))
+        parts += (shape[at : found.end(1)], b"?")
+        at, index = found.end(2), last
+    parts.append(shape[at:])
+    slots += literals[index:-1]
+    return b"".join(parts), slots
 
 
 def _beside(pieces: tuple[bytes, ...], index: int, count: int) -> bool:

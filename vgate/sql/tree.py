@@ -2,8 +2,9 @@
 
 sqlglot is given its own copy of the statement: literals are replaced by codes that name their slot, so that a tree's
 literal leads back to the client's text whatever order the tree is walked in, and a long literal costs nothing; names
-are in backquotes under every sql_mode; comments and hints are gone. The tree is for looking at: SQL that servers run
-is the client's own text.
+and strings are quoted as sqlglot reads them, whatever the sql_mode and character set; comments and hints are gone; and
+wherever the servers' lexers end a token there is a blank, as sqlglot knows operators and comments that they do not. The
+tree is for looking at: SQL that servers run is the client's own text.
 
 What sqlglot would read otherwise than a server is not trusted (``Tree.trusted``): ``||`` under PIPES_AS_CONCAT, and
 assignments inside expressions. This module does not know tables or plans.
@@ -21,13 +22,16 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from vgate.sql.lexer import Lexer, LexMode, Slots, Token, TokenKind, lexer_for
-from vgate.sql.names import backquoted, name_of
+from vgate.sql.literals import read_literal
+from vgate.sql.names import backquoted, decoded, name_of
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that it takes for commands
 
 _NUMBER: Final = "77309411328"  # no ordinary number: what stands behind it is the slot
 _STRING: Final = "~slot:"
 _CODE: Final = re.compile(rf"(?:{_NUMBER}|{_STRING})([0-9]{{6}})")
+# Operators of more than one character that are not one token yet. What else stands together is several to the servers.
+_OPERATORS: Final = frozenset((b"<=", b"<=>", b">=", b"<>", b"!=", b"<<", b">>", b"->", b"->>", b"&&"))
 _OPTIONS: Final = {b"update": (b"low_priority", b"ignore"), b"delete": (b"low_priority", b"quick", b"ignore")}
 
 
@@ -77,26 +81,28 @@ def _copy(text: bytes, lexer: Lexer, places: list[tuple[int, int]]) -> tuple[str
     words: list[bytes] = []
     behind = 0
     covered = 0
+    operator = b""
     for token in lexer.scan(text):
         if token.start < covered:  # the rest of a list: its first literal stands for all
-            behind = token.end
             continue
         if token.kind is TokenKind.SEMICOLON:
             break
-        if token.start > behind:
-            parts.append(" ")
+        word = text[token.start : token.end].lower()
+        operator = operator + word if token.start == behind else word
         behind = token.end
         slot = slot_at.get(token.start)
         if slot is not None:
             index, covered = slot
             parts.append(_code(index, token.kind, words[-1] if words else b""))
-            continue
-        word = text[token.start : token.end].lower()
-        if _is_option(words, word):
-            continue
-        words.append(word)
-        parts.append(_written(text, token, lexer.mode))
-    return "".join(parts), tuple(words)
+        elif operator in _OPERATORS:
+            words.append(word)
+            parts[-1] += word.decode()
+        else:
+            operator = word
+            if not _is_option(words, word):
+                words.append(word)
+                parts.append(_written(text, token, lexer.mode))
+    return " ".join(parts), tuple(words)
 
 
 def _is_option(words: list[bytes], word: bytes) -> bool:
@@ -112,6 +118,19 @@ def _code(slot: int, kind: TokenKind, before: bytes) -> str:
 
 
 def _written(text: bytes, token: Token, mode: LexMode) -> str:
-    if token.kind is TokenKind.QUOTED_NAME:
-        return backquoted(name_of(text, token, mode)).decode()
-    return text[token.start : token.end].decode("utf-8", "replace")
+    """A token that is no slot, so that sqlglot reads it as the server does."""
+    raw = text[token.start : token.end]
+    match token.kind:
+        case TokenKind.QUOTED_NAME:
+            return backquoted(name_of(text, token, mode)).decode()
+        case TokenKind.NAME if raw[:1].isdigit():  # to sqlglot it might be a number
+            return f"`{raw.decode('utf-8', 'replace')}`"
+        case TokenKind.STRING:
+            value = read_literal(raw, mode).value
+            string = decoded(value if isinstance(value, bytes) else b"", mode.charset)
+            return "'" + string.replace("\\", "\\\\").replace("'", "''") + "'"
+        case TokenKind.VARIABLE:
+            at = raw[: 1 + raw.startswith(b"@@")]
+            name = decoded(raw[len(at) :], mode.charset)
+            return at.decode() + (name if at == b"@@" and name.isidentifier() else backquoted(name).decode())
+    return raw.decode("utf-8", "replace")

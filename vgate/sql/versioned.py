@@ -25,6 +25,7 @@ class Flavour(StrEnum):
 Version = tuple[int, int, int]
 """A server's version, e.g. (10, 11, 19)."""
 
+_EDGE: Final = re.compile(rb"/\*|\*/")
 _OPENER: Final = {
     Flavour.MARIADB: re.compile(rb"/\*(M?)!([0-9]{5}[0-9]?)?"),
     # A sixth digit belongs to the version only if a blank follows.
@@ -40,7 +41,7 @@ def expand(text: bytes, mode: LexMode, flavour: Flavour, version: Version) -> by
     inside = False
     while at < len(text):
         if inside and text.startswith(b"*/", at):
-            parts += (text[start:at], b" ")
+            parts += (text[start:at], b"/**/" if text[at - 1 : at] == b"-" else b" ")
             at = start = at + 2
             inside = False
             continue
@@ -54,8 +55,11 @@ def expand(text: bytes, mode: LexMode, flavour: Flavour, version: Version) -> by
         opener = _OPENER[flavour].match(text, at)
         if opener is None or inside:
             raise lexer.error(text, at)
-        parts += (text[start:at], b" ")
-        if _active(opener, flavour, version):
+        # A blank would make a comment of the two minus signs in --/*! ... */.
+        parts += (text[start:at], b"/**/" if text[at - 1 : at] == b"-" else b" ")
+        if opener[1] and flavour is Flavour.MYSQL:  # to MySQL /*M! is a comment like any other
+            at = start = _after(text, opener.end())
+        elif _active(opener, flavour, version):
             at = start = opener.end()
             inside = True
         else:
@@ -69,8 +73,6 @@ def expand(text: bytes, mode: LexMode, flavour: Flavour, version: Version) -> by
 def _active(opener: re.Match[bytes], flavour: Flavour, version: Version) -> bool:
     """Whether the server executes what is inside."""
     maria, digits = opener.groups()
-    if flavour is Flavour.MYSQL and maria:
-        return False
     if digits is None:
         return True
     number = int(digits)
@@ -83,15 +85,20 @@ def _active(opener: re.Match[bytes], flavour: Flavour, version: Version) -> bool
 
 
 def _after_skipped(text: bytes, opener: re.Match[bytes]) -> int:
-    """Where a comment that is not for this server ends; comments in it are skipped whole, but none in those."""
+    """Where a comment that is not for this server ends. Comments in it are skipped whole, but none in those
+    (consume_comment); ``/*/`` opens one and does not close it.
+    """
     at = opener.end()
-    while True:
-        end = text.find(b"*/", at)
-        if end < 0:
-            raise LexError(opener.start())
-        nested = text.find(b"/*", at, end)
-        if nested < 0:
-            return end + 2
-        at = text.find(b"*/", nested + 2) + 2
-        if at < 2:
-            raise LexError(nested)
+    while (found := _EDGE.search(text, at)) is not None:
+        if found[0] == b"*/":
+            return found.end()
+        at = _after(text, found.end())
+    raise LexError(opener.start())
+
+
+def _after(text: bytes, at: int) -> int:
+    """Where a comment ends in which nothing counts."""
+    end = text.find(b"*/", at)
+    if end < 0:
+        raise LexError(at)
+    return end + 2
