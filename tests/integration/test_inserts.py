@@ -4,17 +4,16 @@ The plain server's tables are AUTO_INCREMENT where vgate has a sequence; before 
 sequence stands, so that ids agree. (Where rows are found instead of stored, one server takes an id again that vgate has
 used up; such cases compare ids by their rank.) Also: on which shard rows land, what failures leave behind, what is
 refused and why, and how long other clients wait while a long INSERT is worked through.
+
+It is one thing, though long: all its cases share the tables, the two sides and the way they are compared.
 """
 
 from __future__ import annotations
 
 import random
-import select
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ import pytest
 from pymysql.constants import CLIENT
 
 from tests.fix_oracle import Answer, Oracle, ask
-from tests.fix_servers import REPOSITORY, Cluster
+from tests.fix_servers import Cluster
 from tests.fix_vgate import PASSWORD, USER, USERS, VgateProcess, run_vgate, with_addresses
 from vgate.sql.versioned import Flavour
 from vgate.vschema.load import load_vschema
@@ -300,6 +299,9 @@ def test_empty_rows(sides: Sides) -> None:
 ])  # fmt: skip
 def test_values_in_whose_place_an_id_is_generated(sides: Sides, given: str) -> None:
     answer = sides.case(f"insert into person (name, id, req) values ('a', {given}, 1)", "person")
+    if given == "\\N" and sides.oracle.cluster.flavour is Flavour.MYSQL:
+        assert answer.error == (1064, "")
+        return
     assert answer.insert_id >= FIRST
     sides.case(f"insert into person (id, req) values ({given}, 1), (null, 2), ({given}, 3), (0, 4)", "person")
     sides.case(f"insert into event (user_id, id) values (1, {given}), (4, {given})", "event")
@@ -348,11 +350,12 @@ STRINGS = [
 
 def test_strings_of_every_kind(sides: Sides) -> None:
     """One by one, all in one statement on both shards, and next to each other in one row."""
-    for one in STRINGS:
+    strings = [one for one in STRINGS if one != "\\N" or sides.oracle.cluster.flavour is Flavour.MARIADB]
+    for one in strings:
         answer = sides.case(f"insert into person (name, req, t) values ({one}, 1, {one}), ({one}, 2, 'x')", "person")
         assert answer.error is None, one
-    sides.case(f"insert into person (t, req) values {', '.join(f'({one}, {k})' for k, one in enumerate(STRINGS))}", "person")
-    sides.case(f"insert into person (req, t) values (1, concat({', '.join(STRINGS[:20])}))", "person")
+    sides.case(f"insert into person (t, req) values {', '.join(f'({one}, {k})' for k, one in enumerate(strings))}", "person")
+    sides.case(f"insert into person (req, t) values (1, concat({', '.join(strings[:20])}))", "person")
 
 
 @pytest.mark.parametrize("mode", ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES"])
@@ -593,8 +596,8 @@ BY_ID_UNCHANGED = [
 ALIASED = [
     "insert into person (id, name, req) values (1, 'v1', 1), (2, 'n2', 1), (4, 'v4', 4) as new on duplicate key update"
     " name = new.name, n = new.req + 1",
-    "insert into person (id, name, req) values (1, 'v1', 1), (2, 'n3', 1), (4, 'v4', 4) as new (a, b, c) on duplicate key"
-    " update name = b, n = c + 1",
+    "insert into person (id, name, req) values (1, 'v1', 1), (2, 'n3', 1), (4, 'v4', 4) as new (k1, k2, k3) on duplicate"
+    " key update name = k2, n = k3 + 1",
     "insert into person (id, name, req) values (1, 'v1', 1) as new on duplicate key update id = new.id, n = new.req + 1",
     "insert into person (name, req) values ('v1', 1), ('n3', 1), ('v4', 4) as new on duplicate key update name = new.name",
     "insert into person (name, req) values ('v1', 1), ('n3', 1), ('v4', 4) as new (b1, c) on duplicate key update name = b1",
@@ -680,7 +683,7 @@ def test_warnings_are_counted_as_one_server_counts_them(sides: Sides) -> None:
     answer = sides.case("insert into person (name) values ('a'), ('b'), ('c'), ('d'), ('e'), ('f')", "person")
     assert answer.warnings == 1
     answer = sides.case("insert into person (name, req) values ('a', null), ('b', null), ('c', null), ('d', 1)", "person")
-    assert answer.warnings == 3
+    assert answer.warnings == (3 if sides.oracle.cluster.flavour is Flavour.MARIADB else 1)
 
 
 # -- where rows are -----------------------------------------------------------------------------------------------

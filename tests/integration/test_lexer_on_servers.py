@@ -32,7 +32,8 @@ from vgate.sql.versioned import Flavour, Version, expand
 DATABASE = "vgate_lexer"
 SECONDS = float(os.environ.get("VGATE_SEARCH_SECONDS", "120"))
 COLUMNS = (
-    "a", "b", "n", "x", "_a", "1a", "1e5", "1_a", "0xg", "0b2", "0x1f", "5", "1", "e1", "in", "a$5", "$x", "it's", "a`b",
+    "a", "b", "n", "x", "_a", "1a", "1e5", "1_a", "0xg", "0b2", "0x1f", "5", "1", "e1", "in", "a$5", "$x", "it's",
+    "a`b",
     'a"b', "a\\", "é", "",
 )  # fmt: skip
 SQL_MODES = (
@@ -147,7 +148,8 @@ def room(plain: Server) -> Iterator[Room]:
 # -- made-up text -------------------------------------------------------------------------------------------------
 
 COMMON = (
-    b"a", b"b", b"1", b"\\", b"'", b'"', b"`", b"''", b'""', b"``", b" ", b"\n", b"/*", b"*/", b"--", b"-- ", b"#", b";",
+    b"a", b"b", b"1", b"\\", b"'", b'"', b"`", b"''", b'""', b"``", b" ", b"\n", b"/*", b"*/", b"--", b"-- ", b"#",
+    b";",
     b",", b"\\\\", b"\\'", b'\\"', b"\\n", b"?", b"%", b"(", b")", b"@", b".", b"\0",
 )  # fmt: skip
 OF_UTF8 = ("é".encode(), "日".encode(), "😀".encode(), b"\xc3", b"\xff", b"\x80")
@@ -196,18 +198,23 @@ class Maker:
 
     def name(self) -> bytes:
         return self.chance.choice((
-            b"a", b"t.a", b"t.1e5", b"1a", b"0xg", b"$x", b"t . a", b"t. a", b"t .a", b"`a`", b"`t`.`a`", b"t.`a`", b"`t`.a",
-            b"`it's`", b"`a``b`", b'`a"b`', b"n", b"x", b"b", b"N", b"_a", b"1_a", b"0b2", b"e1", b"t.x", b"t.n", b"t.b",
-            b"t.0x1f", b"t.5", b"t.$x", b"t.1", b"t.in", b"t.1a", b"a$5", b"`a\\`", b"t.x", b"t.1 .1", b"vgate_lexer.t.1",
+            b"a", b"t.a", b"t.1e5", b"1a", b"0xg", b"$x", b"t . a", b"t. a", b"t .a", b"`a`", b"`t`.`a`", b"t.`a`",
+            b"`t`.a",
+            b"`it's`", b"`a``b`", b'`a"b`', b"n", b"x", b"b", b"N", b"_a", b"1_a", b"0b2", b"e1", b"t.x", b"t.n",
+            b"t.b",
+            b"t.0x1f", b"t.5", b"t.$x", b"t.1", b"t.in", b"t.1a", b"a$5", b"`a\\`", b"t.x", b"t.1 .1",
+            b"vgate_lexer.t.1",
             b"vgate_lexer.t.1e5", "é".encode() if self.mode.charset in UTF8 else b"`b`",
         ))  # fmt: skip
 
     def number(self) -> bytes:
         return self.pick((
-            b"1", b"5", b"1.5", b".5", b"1.", b"1e5", b"1E5", b"1e+5", b"1e-5", b"1.e5", b".5e5", b"1.5e-3", b"0x1F", b"0b1",
+            b"1", b"5", b"1.5", b".5", b"1.", b"1e5", b"1E5", b"1e+5", b"1e-5", b"1.e5", b".5e5", b"1.5e-3", b"0x1F",
+            b"0b1",
             b"0x1f2", b"0b01", b"x'1F'", b"X''", b"b'01'", b"B''", b"00", b"123456789012345678901234567890",
         ), (
-            b"1e", b"0x", b"0b", b"1.e", b"0X1F", b"1e5x", b"0x1g", b"x'1'", b"b'2'", b"1..2", b"0x1F.5", b"1e5.5", b"1.5.5",
+            b"1e", b"0x", b"0b", b"1.e", b"0X1F", b"1e5x", b"0x1g", b"x'1'", b"b'2'", b"1..2", b"0x1F.5", b"1e5.5",
+            b"1.5.5",
         ))  # fmt: skip
 
     def variable(self) -> bytes:
@@ -252,7 +259,8 @@ class Maker:
         found = self.operand(depth)
         while self.chance.random() < 0.35:
             found += self.pick((
-                b"+", b"-", b"--", b"*", b"/", b"%", b"||", b"&&", b"=", b"<=>", b"<", b">=", b"!=", b"<>", b"|", b"&", b"^",
+                b"+", b"-", b"--", b"*", b"/", b"%", b"||", b"&&", b"=", b"<=>", b"<", b">=", b"!=", b"<>", b"|", b"&",
+                b"^",
                 b"<<", b" div ", b" like ", b" and ", b" or ", b" xor ", b"<@x<",
             ), (b" in ", b"->", b"->>", b":=", b",", b"=!")) + self.operand(depth)  # fmt: skip
         return found
@@ -263,7 +271,8 @@ class Maker:
             at = self.chance.randint(0, len(text))
             match self.chance.randint(0, 3):
                 case 0 | 1:
-                    text = text[:at] + self.chance.choice((*self.characters, b"e", b"x", b"N", b"0", b"-", b"*")) + text[at:]
+                    text = text[:at] + self.chance.choice((*self.characters, b"e", b"x", b"N", b"0", b"-",
+                        b"*")) + text[at:]
                 case 2:
                     text = text[:at] + text[at + 1 :]
                 case 3:
@@ -281,7 +290,8 @@ class Maker:
         """Several, with more semicolons than there should be."""
         count = self.chance.randint(1, 4)
         parts = (self.select() if self.chance.random() < 0.8 else self.blank() for _ in range(count))
-        return self.mutated(b";".join(parts) + self.chance.choice((b"", b"", b";", b"; ", b";;", b"; ;\n", b";" + self.blank())))
+        return self.mutated(b";".join(parts) + self.chance.choice((b"", b"", b";", b"; ", b";;", b"; ;\n",
+            b";" + self.blank())))
 
     def insert(self) -> bytes:
         """An INSERT of two columns, whose rows hold every sort of value."""
@@ -297,7 +307,8 @@ class Maker:
             b"insert ignore into rows_ (v,rows_.w) values", b"insert/**/into vgate_lexer.rows_/* values (1) */ values",
             b"INSERT LOW_PRIORITY rows_ () VALUES",
         ))  # fmt: skip
-        tail = self.chance.choice((b"", b"", b"", b" on duplicate key update v = 1", b" on duplicate key update v = values(w)"))
+        tail = self.chance.choice((b"", b"", b"", b" on duplicate key update v = 1",
+            b" on duplicate key update v = values(w)"))
         joined = (self.blank() + b"," + self.blank()).join(rows)
         return head + self.blank() + self.mutated(joined) + self.blank() + tail
 
@@ -309,7 +320,8 @@ class Maker:
                 return self.blank() + self.number() + self.blank()
             case 3:
                 return self.pick(
-                    (b"default", b"NULL", b"pi()", b"-1", b"- 1", b"1--1", b"if(1,2,3)", b"(1)", b"(((2)))", b"greatest((1),(2))"),
+                    (b"default", b"NULL", b"pi()", b"-1", b"- 1", b"1--1", b"if(1,2,3)", b"(1)", b"(((2)))",
+                     b"greatest((1),(2))"),
                     (b"", b"((1),(2))", b"(", b")", b"1)"),
                 )
             case 4:
@@ -322,9 +334,12 @@ class Maker:
         parts: list[bytes] = []
         for piece in inside:
             opener = self.pick((
-                b"/*!", b"/*! ", b"/*!50000", b"/*!50000 ", b"/*!99999 ", b"/*!999999 ", b"/*!100100 ", b"/*!50700 ", b"/*!80000 ",
-                b"/*!90000 ", b"/*!090000 ", b"/*!0900000", b"/*!500001", b"/*!5000012 ", b"/*M!", b"/*M!100100 ", b"/*M!100100",
-                b"/*M!999999 ", b"/*M!50700 ", b"/*m!", b"/*!99999 /* x */ ", b"/*!99999 /*/ x */ ", b"/*!50000 /* x */ ",
+                b"/*!", b"/*! ", b"/*!50000", b"/*!50000 ", b"/*!99999 ", b"/*!999999 ", b"/*!100100 ", b"/*!50700 ",
+                b"/*!80000 ",
+                b"/*!90000 ", b"/*!090000 ", b"/*!0900000", b"/*!500001", b"/*!5000012 ", b"/*M!", b"/*M!100100 ",
+                b"/*M!100100",
+                b"/*M!999999 ", b"/*M!50700 ", b"/*m!", b"/*!99999 /* x */ ", b"/*!99999 /*/ x */ ",
+                b"/*!50000 /* x */ ",
                 b"/*!080000 ", b"/*!101100", b"/*!99999 '", b"/*M!999999 ` ",
             ), (b"/*!1234 ", b"/*! /*!", b"/* /*!", b"/*!99999 */*", b"/*!99999'*/'", b"/*!101100,"))  # fmt: skip
             parts += self.chance.choice((
@@ -589,6 +604,14 @@ def read_rows(peer: Peer) -> list[tuple[bytes | None, ...]]:
     return rows
 
 
+def outcome(peer: Peer, text: bytes) -> Answer | int:
+    """The answer to ``text``, or the number of its error."""
+    try:
+        return peer.ask(text)
+    except pymysql.err.Error as error:
+        return int(error.args[0])
+
+
 def check_versioned(peer: Peer, text: bytes, flavour: Flavour, version: Version, tally: Tally) -> None:
     """A text and what ``expand`` makes of it have the same answer, and the second has no versioned comment left."""
     mode = peer.mode
@@ -605,23 +628,12 @@ def check_versioned(peer: Peer, text: bytes, flavour: Flavour, version: Version,
             tally.refused(text, error, mode)
         return
     tokens = lexer_for(mode).tokens(plain)
-    try:
-        answer = peer.ask(text)
-    except pymysql.err.Error as error:
-        code = error.args[0]
-        try:
-            other = peer.ask(plain)
-        except pymysql.err.Error as again:
-            assert code == again.args[0], f"{text!r} becomes {plain!r} under {mode}: {error}, {again}"
-        else:
-            pytest.fail(f"{text!r} becomes {plain!r} under {mode}: {error}, {other}")
+    answer, other = outcome(peer, text), outcome(peer, plain)
+    context = f"{text!r} becomes {plain!r} under {mode}: {answer}, {other}"
+    if isinstance(answer, int) or isinstance(other, int):
+        assert answer == other, context
         tally["errors"] += 1
         return
-    try:
-        other = peer.ask(plain)
-    except pymysql.err.Error as error:
-        pytest.fail(f"{text!r} becomes {plain!r} under {mode}: {answer}, {error}")
-    context = f"{text!r} becomes {plain!r} under {mode}: {answer}, {other}"
     assert len(answer.names) == len(other.names), context
     assert answer.rows == other.rows, context
     compare(plain, tokens, other, mode, tally)
@@ -635,7 +647,8 @@ def modes(room: Room, charsets: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(charset, sql_mode) for charset in charsets if room.knows(charset) for sql_mode in SQL_MODES]
 
 
-def search(room: Room, what: str, chance: random.Random, charsets: tuple[str, ...], *, count: int, seconds: float) -> Tally:
+def search(room: Room, what: str, chance: random.Random, charsets: tuple[str, ...], *, count: int,
+    seconds: float) -> Tally:
     """Make and check statements until there were ``count``, or time is over."""
     tally = Tally()
     every = modes(room, charsets)
@@ -682,7 +695,8 @@ def test_many_made_up_texts(room: Room, what: str) -> None:
 
 SYMBOLS = tuple(bytes((byte,)) for byte in b"'\"`\\/*-#\n .@$!xN1e;0?,()")
 FRAMES = (
-    b"select %b, 2 from t", b"select 1%b, 2 from t", b"select a%b, 2 from t", b"select 'a%b', 2 from t", b"select @%b, 2 from t",
+    b"select %b, 2 from t", b"select 1%b, 2 from t", b"select a%b, 2 from t", b"select 'a%b', 2 from t",
+    b"select @%b, 2 from t",
     b"select t.%b, 2 from t", b"select `a`%b, 2 from t", b"select /*%b, 2 from t -- */", b"select 1 -%b, 2 from t",
     b'select "%b", 2 from t', b"select 0x1%b, 2 from t", b"select 1e%b5, 2 from t",
 )  # fmt: skip
@@ -712,7 +726,7 @@ def test_every_three_symbols(room: Room) -> None:
     assert tally["accepted"] > 10_000
 
 
-@pytest.mark.parametrize("charset", (*MULTI_BYTE, "latin1", "utf8mb4"))
+@pytest.mark.parametrize("charset", [*MULTI_BYTE, "latin1", "utf8mb4"])
 def test_which_bytes_are_one_character(room: Room, charset: str) -> None:
     """Every first byte before a backslash that would escape a quote, and before a backquote that would double one."""
     if not room.knows(charset):
@@ -726,10 +740,10 @@ def test_which_bytes_are_one_character(room: Room, charset: str) -> None:
                     tokens = lexer_for(peer.mode).tokens(text)
                     try:
                         answer = peer.ask(text)
-                    except pymysql.err.Error as error:  # no name of columns
-                        assert error.args[0] in (1166, 1300), text
+                    except pymysql.err.Error:  # it names no column
+                        widths[0] += 1
                         continue
                     items = items_of(text, tokens)
                     assert len(answer.names) == len(items), f"{text!r} in {charset}: {answer}"
                     widths[len(items)] += 1
-        assert widths.total() > 300
+        assert widths[1] + widths[2] > widths[0], widths

@@ -21,7 +21,7 @@ from vgate.engine.insert_id import Rules, Written, duplicates, in_doubt, insert_
 from vgate.engine.route import give_ok
 from vgate.engine.single import run_single
 from vgate.engine.write import combined, write_all
-from vgate.errors import CANNOT_MAP, COLUMN_COUNT, TOO_MANY_ROWS, UNSUPPORTED
+from vgate.errors import CANNOT_MAP, COLUMN_COUNT, SYNTAX, TOO_MANY_ROWS, UNSUPPORTED
 from vgate.planner.build import syntax_error
 from vgate.planner.plan import Access, Insert, InsertKey, OnDuplicate
 from vgate.planner.values import Known, Purpose, read_value
@@ -29,6 +29,7 @@ from vgate.sequences.vitess import VitessSequences
 from vgate.sql.lexer import LexError
 from vgate.sql.literals import Literal, LiteralKind, negated, read_literal
 from vgate.sql.rows import SLICE, ValueRows, read_head, values_form
+from vgate.sql.versioned import Flavour
 from vgate.transactions.scope import Place
 from vgate.vindex.base import Value
 from vgate.wire.packets import Ok
@@ -230,6 +231,9 @@ class InsertRun:
         if raw.isdigit():
             number = int(raw)
         elif raw.lower() in _FILLED:
+            facts = self.call.scope.cluster.facts_for(self.plan.table.name.keyspace)
+            if raw == b"\\N" and facts.flavour is Flavour.MYSQL:
+                raise SYNTAX(detail="\\N is NULL in MariaDB only")
             return None
         else:
             literal = self._literal(raw)

@@ -19,6 +19,7 @@ from vgate.engine.rename import text_for
 from vgate.engine.single import ROLLED_BACK, read_warnings
 from vgate.errors import BUG, ServerError, SqlError
 from vgate.session.session import Diagnostic
+from vgate.sql.versioned import Flavour
 from vgate.transactions.scope import Place, Scope
 from vgate.wire.packets import Ok
 
@@ -29,6 +30,9 @@ _AT_ROW: Final = re.compile(r"(?<= at row )(\d+)$")
 _OF_STATEMENT: Final = frozenset({1287, 1364, 1681})
 """Warnings about a statement's text, which one server gives once however many rows there are: deprecated syntax, and a
 column that is neither given nor has a default."""
+
+_NULL_TO_ZERO: Final = 1048
+"""Without a strict mode: NULL became the type's zero. MySQL says so once for a statement, MariaDB for each row."""
 
 Numbers = Mapping[Place, Sequence[int]]
 """For each shard, which rows of the client's statement (from 0) its text has."""
@@ -128,11 +132,12 @@ async def _with_warnings(
     kept: list[tuple[int, Diagnostic]] = []
     of_statement: Counter[Diagnostic] = Counter()
     counted: list[Ok] = []
+    once = call.scope.cluster.facts_for(next(iter(connections))[0]).flavour is Flavour.MYSQL
     for (place, connection), answer in zip(connections.items(), answers, strict=True):
         here: Counter[Diagnostic] = Counter()
         repeated = row = 0
         for one in await read_warnings(connection) if answer.warnings else []:
-            if one.code in _OF_STATEMENT:
+            if one.code in _OF_STATEMENT or (one.code == _NULL_TO_ZERO and once):
                 here[one] += 1
                 if here[one] <= of_statement[one]:
                     repeated += 1
