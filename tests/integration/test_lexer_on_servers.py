@@ -6,6 +6,8 @@ expression) and, for literals, their values; by the number of its results; by th
 refuses there is nothing to compare, but what a server accepts may be refused for the reasons of ``excused`` only.
 
 The slow searches go on for VGATE_SEARCH_SECONDS (default 120) each.
+
+It is one thing, though long: one way to ask a server how it read a text, and what is asked of it.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _COLUMNS: Final = frozenset(
     b"select where on set having group order limit values value when partition return do by with returning".split()
 )
 _DEFINITIONS: Final = frozenset(b"create drop alter grant revoke lock rename".split())
-"""Statements in which ON and the like name tables, and columns do not have qualifiers."""
+"""Statements in which, up to a SELECT, ON and the like name tables, and columns do not have qualifiers."""
 
 
 def text_for(call: Call, place: Place, text: bytes) -> bytes:
@@ -82,12 +82,12 @@ class _Renaming:
             return self._shown()
         found = [index for index, is_name in enumerate(self._names) if is_name]
         dotted = [index for index in found if self._word(index + 1) == b"." and self._word(index - 1) != b"."]
-        if len(dotted) == len(found) or self._word(0) in _DEFINITIONS:
+        if len(dotted) == len(found):
             return dotted  # no table or alias has the name
         among_tables = self._among_tables()
         return [
             index for index in dotted
-            if index in among_tables or self._word(index + 3) == b"." or self._word(index + 3) == b"("
+            if index in among_tables or self._word(index + 3) in (b".", b"(")
         ]  # fmt: skip
 
     def _among_tables(self) -> set[int]:
@@ -96,9 +96,13 @@ class _Renaming:
         tables = False
         levels: list[tuple[bool, bool]] = []
         query = True  # the statement itself, or a subquery; not the arguments of a function, where FROM names no table
+        defines = self._word(0) in _DEFINITIONS
         for index in range(len(self._tokens)):
             word = self._word(index)
-            if word == b"(":
+            defines = defines and word != b"select"
+            if defines:
+                places.add(index)
+            elif word == b"(":
                 levels.append((tables, query))
                 query = self._word(index + 1) in (b"select", b"with", b"(") or tables
             elif word == b")" and levels:

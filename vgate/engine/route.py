@@ -13,6 +13,7 @@ from vgate.engine.scatter import run_scatter
 from vgate.engine.single import read_warnings, run_single
 from vgate.engine.write import combined, write_all
 from vgate.errors import DDL_PARTIAL, UNSUPPORTED, SqlError
+from vgate.planner.build import syntax_error
 from vgate.planner.plan import Access, AnyShard, Const, EveryShard, Everything, NextValue, Route, Where
 from vgate.planner.resolve import resolve
 from vgate.sequences.vitess import VitessSequences
@@ -109,6 +110,8 @@ async def run_every(call: Call, plan: EveryShard) -> None:
 async def run_next(call: Call, plan: NextValue, sequences: VitessSequences) -> None:
     """``SELECT NEXT n VALUES``: one row, the first of n consecutive values."""
     if isinstance(plan.count, Const):
+        if plan.count.value is None:  # a question mark in a statement that was not prepared
+            raise syntax_error(call.text, max(0, call.text.find(b"?")))
         count = plan.count.value if isinstance(plan.count.value, int) else 0
     else:
         raw = call.slots[plan.count.index]

@@ -8,7 +8,7 @@ several shards are asked.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from typing import Final
 
 from vgate.backend.connection import BackendConnection
@@ -17,6 +17,7 @@ from vgate.engine.command import command_for
 from vgate.engine.output import Output
 from vgate.engine.rename import columns_of
 from vgate.engine.single import follow_error, read_warnings, use_up
+from vgate.engine.write import OF_STATEMENT
 from vgate.errors import ServerError, VgateError
 from vgate.session.session import Diagnostic
 from vgate.transactions.scope import Place
@@ -196,11 +197,26 @@ async def _concatenate(
             raise error
         if response.warnings:
             warnings += response.warnings
-            diagnostics += await read_warnings(stream.connection)
+            more = await read_warnings(stream.connection)
+            new = _unsaid(diagnostics, more)
+            warnings -= len(more) - len(new)
+            diagnostics += new
     session.diagnostics = diagnostics
     session.row_count = -1
     session.found_rows = None
     out.send(eof_payload(out.status, warnings))
+
+
+def _unsaid(said: list[Diagnostic], more: list[Diagnostic]) -> list[Diagnostic]:
+    """The warnings that a shard adds to those of others: of a statement's text one server warns once."""
+    before = Counter(one for one in said if one.code in OF_STATEMENT)
+    new: list[Diagnostic] = []
+    for one in more:
+        if before[one] > 0:
+            before[one] -= 1
+        else:
+            new.append(one)
+    return new
 
 
 def _renumbered(out: Output, packets: bytes) -> None:

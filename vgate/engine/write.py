@@ -27,7 +27,7 @@ _NUMBERS: Final = re.compile(rb"\d+")
 _WARNINGS: Final = re.compile(rb"(?<=Warnings: )\d+")
 _AT_ROW: Final = re.compile(r"(?<= at row )(\d+)$")
 
-_OF_STATEMENT: Final = frozenset({1287, 1364, 1681})
+OF_STATEMENT: Final = frozenset({1287, 1364, 1681})
 """Warnings about a statement's text, which one server gives once however many rows there are: deprecated syntax, and a
 column that is neither given nor has a default."""
 
@@ -137,7 +137,7 @@ async def _with_warnings(
         here: Counter[Diagnostic] = Counter()
         repeated = row = 0
         for one in await read_warnings(connection) if answer.warnings else []:
-            if one.code in _OF_STATEMENT or (one.code == _NULL_TO_ZERO and once):
+            if one.code in OF_STATEMENT or (one.code == _NULL_TO_ZERO and once):
                 here[one] += 1
                 if here[one] <= of_statement[one]:
                     repeated += 1

@@ -179,6 +179,7 @@ _VALUES: Final = re.compile(
     rb"(?<![\w$.`@\x80-\xff])values?\s*+(" + _ROW + rb"(?:\s*+,\s*+" + _ROW + rb")++)", re.I
 )
 _SAME_ROWS: Final = re.compile(rb"(" + _ROW + rb")(?:\s*+,\s*+\1)*+")
+_EACH_ROW: Final = re.compile(_ROW)
 # What calls for care: literals side by side, IN lists, rows of an INSERT.
 _SIDE_BY_SIDE: Final = re.compile(rb"\?(?:\s|" + _INNER_COMMENT + rb")*+\?")
 _LIST: Final = re.compile(rb"\(\s*+\?\s*+,")
@@ -351,14 +352,15 @@ class Lexer:
         return index if _CLOSE_AFTER.match(pieces[last + 1]) is None else last
 
     def _folded(self, shape: bytes) -> bytes:
-        """An INSERT's shape with rows of the VALUES list that look alike as one."""
+        """An INSERT's shape with rows of the VALUES list that look alike as one, wherever they stand in it."""
         found = _VALUES.search(shape)
         if found is None:
             return shape
         before = self._not_code.sub(b"", shape[: found.start()])
         if before.count(b"(") != before.count(b")"):  # a function or a derived table
             return shape
-        return shape[: found.start(1)] + _SAME_ROWS.sub(rb"\1", found[1]) + shape[found.end(1) :]
+        kinds = dict.fromkeys(_EACH_ROW.findall(_SAME_ROWS.sub(rb"\1", found[1])))
+        return shape[: found.start(1)] + b", ".join(kinds) + shape[found.end(1) :]
 
     # -- tokens ---------------------------------------------------------------------------------------------------
 

@@ -285,7 +285,8 @@ def _row_of(mode: LexMode, count: int) -> Match | None:
         return None
     call = rb"\((?:" + _flat_value(mode) + rb",?+)*+\)|"
     values = b",".join([b"(" + _flat_value(mode, call) + b")"] * count)
-    return re.compile(rb"[ \t\r\n]*+,[ \t\r\n]*+(\(" + values + rb"\))").match
+    some = rb"(?![ \t\r\n]*+\))" if count == 1 else b""  # () is a row of no values
+    return re.compile(rb"[ \t\r\n]*+,[ \t\r\n]*+(\(" + some + values + rb"\))").match
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ SHAPES: list[tuple[str, LexMode, bytes, bytes, Slots]] = [
      [b"1", b"'x'", b"2", b"'y'", b"3", b"'z'"]),
     ("rows with functions too, and each kind of row", DEFAULT,
      b"replace t value (1,now()),(2,now()),(NULL,-1),(NULL,-2),(3,now())",
-     b"replace t value (?,now()),(NULL,-?),(?,now())", [b"1", b"2", b"1", b"2", b"3"]),
+     b"replace t value (?,now()), (NULL,-?)", [b"1", b"2", b"1", b"2", b"3"]),
     ("what looks like rows but is arguments stays", DEFAULT,
      b"insert into t values (f((a),(a))) on duplicate key update b = f((a),(a))",
      b"insert into t values (f((a),(a))) on duplicate key update b = f((a),(a))", []),
