@@ -56,6 +56,8 @@ set default_week_format = 1; select week('2024-01-01')
 set max_error_count = 0; insert ignore into customer (customer_id) values (1); show warnings
 set sql_select_limit = 1; select * from customer where customer_id = 1; \
 select * from customer where n = 1 and customer_id in (1, 2)
+set sql_select_limit = 0; select * from customer where customer_id = 1; set sql_mode = ''; update customer set n = \
+last_insert_id(7) where customer_id = 4; select cast('x' as signed); show warnings
 set foreign_key_checks = 0, unique_checks = off; select @@foreign_key_checks, @@unique_checks
 set optimizer_switch = 'mrr=off'; select @@optimizer_switch; select * from customer
 set timestamp = 1000; select now(), unix_timestamp(); select customer_id, unix_timestamp() from customer; \
@@ -102,6 +104,8 @@ set completion_type = 'CHAIN' | completion_type
 set sql_auto_is_null = 1 | sql_auto_is_null
 set rand_seed1 = 1 | rand_seed1
 set names swe7 | swe7
+set character_set_results = 'utf16' | utf16
+set character_set_results = ucs2 | ucs2
 set insert_id = 5 | insert_id
 set session sql_mode = '', global max_connections = 100 | session and global
 set global max_connections = 100 | SET GLOBAL

@@ -128,16 +128,16 @@ class Cluster:
     # -- servers --------------------------------------------------------------------------------------------------
 
     def _pool(self, keyspace: Keyspace, index: int, found_rows: bool) -> Pool:
-        shard = keyspace.shards[index]
-        label = f"{keyspace.name}/{shard.name}"
-
         async def open() -> BackendConnection:
-            address = address_of(keyspace, index)
-            return await open_connection(
-                address, label, found_rows=found_rows, patience=self.limits.connect, ssl=self._tls
-            )
+            return await self._open(keyspace, index, found_rows)
 
+        label = f"{keyspace.name}/{keyspace.shards[index].name}"
         return Pool(label, open, self._clock, limit=self.limits.connections, wait=self.limits.wait)
+
+    async def _open(self, keyspace: Keyspace, index: int, found_rows: bool) -> BackendConnection:
+        label = f"{keyspace.name}/{keyspace.shards[index].name}"
+        address = address_of(keyspace, index)
+        return await open_connection(address, label, found_rows=found_rows, patience=self.limits.connect, ssl=self._tls)
 
     async def start(self) -> list[str]:
         """Ask every shard what it is; returns warnings about shards that differ or cannot be reached.
@@ -224,11 +224,15 @@ class Cluster:
                         return
 
     async def _kill_query(self, keyspace: str, index: int, thread_id: int) -> None:
+        """On a connection of its own: who asks for KILL may be waiting for one that the pool cannot give."""
         try:
-            async with self.connection(keyspace, index) as other:
+            other = await self._open(self.keyspaces[keyspace].keyspace, index, False)
+            try:
                 await other.query(f"KILL QUERY {thread_id}")
-        except SqlError:
-            log.info("could not interrupt thread %d of %s", thread_id, keyspace)
+            finally:
+                other.close()
+        except SqlError as error:
+            log.info("could not interrupt thread %d of %s: %s", thread_id, keyspace, error.message)
 
     @asynccontextmanager
     async def connection(self, keyspace: str, index: int) -> AsyncIterator[BackendConnection]:

@@ -97,15 +97,18 @@ class BackendConnection(asyncio.Protocol):
 
     # -- commands -------------------------------------------------------------------------------------------------
 
-    def relay(self, packet: bytes, sink: Sink, *, columns_only: bool = False) -> None:
-        """Send a framed command and give its answer to ``sink``. Raises BACKEND_LOST if it has been closed."""
+    def relay(self, packet: bytes, sink: Sink, *, columns_only: bool = False, head: bytes = b"") -> None:
+        """Send a framed command and give its answer to ``sink``. Raises BACKEND_LOST if it has been closed.
+
+        ``head``: how the answer may begin, see ``wire.response``.
+        """
         if self.sink is not None:
             raise RuntimeError(f"{self!r} cannot take a command")
         if not self.usable:
             raise BACKEND_LOST(label=self.label)
         self.sink = sink
         self.response = self._usual
-        self.response.start(ROWS if columns_only else FIRST)
+        self.response.start(ROWS if columns_only else FIRST, head)
         self.transport.write(packet)
 
     async def command(self, payload: bytes) -> Ok | Rows:
@@ -176,31 +179,31 @@ class BackendConnection(asyncio.Protocol):
     # -- asyncio.Protocol -----------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self._held:
-            data = self._held + data
         sink = self.sink
-        response = self.response
         if sink is None:  # e.g. the server says why it is about to close an idle connection
             self.close()
             return
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        response = self.response
         try:
             end = response.feed(data)
         except MalformedPacket:
             self.close()
             return
-        if end == len(data):
-            self._held = b""
-        else:
-            if response.done:
+        if response.done:
+            if end != len(data):
                 self.close()
                 return
-            self._held = data[end:]
-            data = data[:end]
-        if response.done:
             sink.received(data, response)
             self.sink = None
             sink.finished(self)
-        elif data:
+            return
+        if end != len(data):
+            self._held = data[end:]
+            data = data[:end]
+        if data:
             sink.received(data, response)
 
     def eof_received(self) -> bool:

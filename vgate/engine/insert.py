@@ -381,7 +381,7 @@ class InsertRun:
             nonlocal insert_id
             written = Written(ok, len(self.starts), self.first_id, self.last_id)
             given, insert_id = insert_ids(self.rules, [written], written)
-            return replace(ok, insert_id=given)
+            return Ok(ok.affected, given, ok.status, ok.warnings, ok.info)
 
         done = await run_single(self.call, place, text, Access.WRITE, edit)
         if insert_id is not None:

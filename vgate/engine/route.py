@@ -6,6 +6,10 @@ It does not know how the condition was found.
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter
+from dataclasses import replace
+from typing import Final
 
 from vgate.engine.call import Call
 from vgate.engine.rename import text_for
@@ -21,6 +25,8 @@ from vgate.session.session import Diagnostic
 from vgate.sql.literals import LiteralKind, read_literal
 from vgate.transactions.scope import Place
 from vgate.wire.packets import Ok, bigint_column
+
+_WARNINGS: Final = re.compile(rb"(?<=Warnings: )\d+")
 
 
 async def run_any(call: Call, plan: AnyShard) -> bool:
@@ -101,10 +107,20 @@ async def run_every(call: Call, plan: EveryShard) -> None:
             names = ", ".join(shards[place[1]].name for place, _ in failed)
             raise DDL_PARTIAL(done=", ".join(done), failed=names, reason=error.message) from error
         raise error
-    answers = [result for result in results if isinstance(result, Ok)]
-    most = max(answers, key=lambda answer: answer.warnings)
-    call.session.diagnostics = max(notes.values(), key=len)
-    give_ok(call, Ok(warnings=most.warnings, info=most.info))
+    answers = [replace(result, warnings=0) for result in results if isinstance(result, Ok)]
+    call.session.diagnostics = noted = _noted(list(notes.values()))
+    answer = combined(answers)
+    info = _WARNINGS.sub(b"%d" % len(noted), answer.info)
+    give_ok(call, replace(answer, warnings=len(noted), info=info, insert_id=0))
+
+
+def _noted(shards: list[list[Diagnostic]]) -> list[Diagnostic]:
+    """The warnings of all shards: of a row each shard has its own, all else one server would say once."""
+    noted: Counter[Diagnostic] = Counter()
+    for shard in shards:
+        for one, times in Counter(shard).items():
+            noted[one] = noted[one] + times if " at row " in one.message else max(noted[one], times)
+    return list(noted.elements())
 
 
 async def run_next(call: Call, plan: NextValue, sequences: VitessSequences) -> None:

@@ -103,7 +103,7 @@ async def settle(
 async def _keep_values(call: Call, connection: BackendConnection) -> None:
     """FOUND_ROWS() and LAST_INSERT_ID() as the statement has left them: the next may be run by another server."""
     try:
-        ((found, insert_id),) = await connection.rows("SELECT FOUND_ROWS(), LAST_INSERT_ID()")
+        ((found, insert_id),) = await connection.rows("SELECT FOUND_ROWS(), LAST_INSERT_ID() LIMIT 1")
     except SqlError:
         return
     if call.counts_found_rows:
@@ -140,7 +140,7 @@ async def _is_generated(connection: BackendConnection, text: bytes, insert_id: i
     if text and certainly_generated(text, insert_id):
         return True
     try:
-        rows = await connection.rows("SELECT LAST_INSERT_ID()")
+        rows = await connection.rows("SELECT LAST_INSERT_ID() LIMIT 1")
     except SqlError:
         return True
     return rows == [(b"%d" % insert_id,)]

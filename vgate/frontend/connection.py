@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from struct import Struct
 from typing import Any, Final
 
 from vgate.backend.connection import BackendConnection, Sink
@@ -42,6 +43,8 @@ from vgate.wire.packets import eof_payload, err_payload, frame
 
 log = logging.getLogger("vgate.client")
 
+_HEADER: Callable[[bytes, int], tuple[int]] = Struct("<I").unpack_from
+_QUERY: Final = Command.QUERY
 BACKLOG: Final = 1 << 18
 WRITE_LIMIT: Final = 1 << 18
 
@@ -96,7 +99,7 @@ class ClientConnection(asyncio.Protocol):
             self._more(data)
             return
         size = len(data)
-        if size > 4 and data[0] | data[1] << 8 | data[2] << 16 == size - 4 and data[3] == 0 and size <= self._largest:
+        if 4 < size <= self._largest and _HEADER(data, 0)[0] == size - 4:  # one whole command, numbered 0
             self._command(data)
         else:
             self._buffer += data
@@ -192,7 +195,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _command(self, packet: bytes) -> None:
         command = packet[4]
-        if command == Command.QUERY:
+        if command == _QUERY:
             if self.conversation.fast(packet):
                 self._busy = True
             else:

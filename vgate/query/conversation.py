@@ -77,6 +77,7 @@ _BLANKS: Final = rb"(?:[\s(]|/\*[^\x00]*?\*/|#[^\n]*+|--(?=[\x01-\x20\x7f]|\Z)[^
 _FIRST_WORD: Final = re.compile(_BLANKS + rb"([A-Za-z]+)")
 _NOTHING: Final = re.compile(_BLANKS)
 _NEXT: Final = re.compile(rb"\bnext\b", re.I)
+_IN_TRANS: Final = Status.IN_TRANS
 LONG: Final = 1 << 15
 """Bytes of a statement that is read in slices."""
 
@@ -174,11 +175,12 @@ class Conversation:
         """Relay a framed COM_QUERY at once, if all it needs is at hand; False (and nothing done) otherwise."""
         if len(packet) > LONG or self.restricted:
             return False
+        partition = self.partition
         try:
-            shape, slots = self._split(packet[5:])
+            shape, slots = self._split(packet[5:], partition.plain)
         except LexError:
             return False
-        cached = self.partition.fast.get(shape)
+        cached = partition.fast.get(shape)
         if cached is None:
             return False
         connection = self._connection_for(cached, slots)
@@ -187,7 +189,7 @@ class Conversation:
         self._again = packet
         self._executes = False
         self.down.attach(connection)
-        connection.relay(packet, self)
+        connection.relay(packet, self, head=cached.head)
         return True
 
     def fast_execution(self, payload: bytes) -> bool:
@@ -219,8 +221,9 @@ class Conversation:
     def _connection_for(self, cached: Cached, slots: Slots) -> BackendConnection | None:
         """A ready connection to the one shard that these literals lead to; None where that takes more than a look."""
         servers = self.gate.cluster.keyspaces[cached.fast_keyspace]
-        if cached.point is not None:
-            keyspace_id = cached.point(slots)
+        point = cached.point
+        if point is not None:
+            keyspace_id = point(slots)
             if keyspace_id is None:
                 return None
             index = servers.find(keyspace_id)
@@ -264,7 +267,7 @@ class Conversation:
         response = connection.response
         self.down.detach()
         expected = session.in_transaction
-        if response.error is not None or response.warnings or (response.status & Status.IN_TRANS) != expected:
+        if response.error is not None or response.warnings or (response.status & _IN_TRANS) != expected:
             self.down.start(self._settle(connection, response))
             return
         if response.ok is not None:
@@ -277,6 +280,8 @@ class Conversation:
             session.row_count = ok.affected
         else:
             session.row_count = -1
+            if response.head and not self._executes:
+                cached.head = response.head
         session.found_rows = None
         if session.diagnostics and not (session.keeps_warnings and cached.found.names_no_table):
             session.diagnostics = []

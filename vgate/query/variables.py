@@ -26,6 +26,8 @@ _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
 _CHARSETS: Final = ("character_set_client", "character_set_results", "collation_connection")
 _ISOLATION: Final = ("transaction_isolation", "tx_isolation")
 
+_NOT_ASCII: Final = ("ucs2", "utf16", "utf16le", "utf32")
+
 PER_STATEMENT: Final = frozenset({"insert_id", "last_insert_id", "identity"})
 """Variables whose value a statement uses up: they are the session's, not a connection's."""
 
@@ -85,8 +87,10 @@ async def apply(
     """
     for assignment in assignments:
         name = assignment.charset if isinstance(assignment, Names) else getattr(assignment, "value", "")
-        if name.strip("'\"").lower() == "swe7":
+        if _word(name) == "swe7":
             raise UNSUPPORTED(construct="character set swe7, in which quotes and backslashes are letters")
+        if _word(name) in _NOT_ASCII and getattr(assignment, "name", "") == "character_set_results":
+            raise UNSUPPORTED(construct=f"results in {_word(name)}, in which vgate could not read what it asks servers")
     statements: list[str] = []
     read_back: list[str] = []
     defaults: list[str] = []
@@ -160,7 +164,7 @@ async def _read(names: list[str], connection: BackendConnection) -> dict[str, st
     if not names:
         return {}
     selected = ", ".join(f"CAST(@@SESSION.{name} AS CHAR CHARACTER SET utf8mb4)" for name in names)
-    ((*values,),) = await connection.rows(f"SELECT {selected}")
+    ((*values,),) = await connection.rows(f"SELECT {selected} LIMIT 1")  # not even sql_select_limit = 0 is below it
     return {name: literal(value) for name, value in zip(names, values, strict=True)}
 
 

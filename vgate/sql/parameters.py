@@ -6,6 +6,7 @@ does not know packets: a parameter arrives as type and bytes, and leaves as SQL 
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +24,7 @@ _INTEGERS: Final = {
 }  # fmt: skip
 _BLOBS: Final = frozenset({0xF9, 0xFA, 0xFB, 0xFC, 0x10, 0xFF})
 _DECIMALS: Final = frozenset({0x00, 0xF6})
+_WORD_BEFORE: Final = re.compile(rb"[\w$\x80-\xff]\Z")
 # Character sets in which a character's later byte may be a backslash.
 _TRAPS: Final = frozenset({"big5", "cp932", "gbk", "gb18030", "sjis"})
 
@@ -70,10 +72,17 @@ def read_template(text: bytes, mode: LexMode) -> Template:
     lexer = lexer_for(mode)
     marks = [token.start for token in lexer.scan(text) if token.kind is TokenKind.PARAMETER]
     bounds = [-1, *marks, len(text)]
-    parts = tuple(text[start + 1 : end] for start, end in pairwise(bounds))
+    parts = [text[start + 1 : end] for start, end in pairwise(bounds)]
+    number: dict[int, int] = {}
+    at = 0
+    for index in range(len(marks)):
+        if _WORD_BEFORE.search(parts[index]) or (index and not parts[index]):
+            parts[index] += b" "  # limit? is a word and a parameter, but limit0 is a name
+        at += len(parts[index])
+        number[at] = index
+        at += 1
     stand_in = b"0".join(parts)
     shape, slots, places = lexer.locate(stand_in)
-    number = {mark: index for index, mark in enumerate(marks)}
     sources: list[SlotSource] = []
     for slot, (start, end) in zip(slots, places, strict=True):
         if isinstance(slot, bytes):
@@ -83,7 +92,7 @@ def read_template(text: bytes, mode: LexMode) -> Template:
                 number.get(token.start, stand_in[token.start : token.end])
                 for token in lexer.scan(stand_in[:end], start) if token.kind in LITERALS
             ))  # fmt: skip
-    return Template(text, stand_in, shape, parts, tuple(sources))
+    return Template(text, stand_in, shape, tuple(parts), tuple(sources))
 
 
 def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode) -> bytes:

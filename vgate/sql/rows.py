@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from vgate.sql.lexer import LexError, LexMode, Slots, Token, TokenKind, VersionedComment, lexer_for
+from vgate.sql.lexer import Lexer, LexError, LexMode, Slots, Token, TokenKind, VersionedComment, lexer_for
 from vgate.sql.names import name_of
 
 _VERBS: Final = (b"insert", b"replace")
@@ -90,8 +90,35 @@ class _Head:
         return tuple(found)
 
 
+_SIMPLE: Final = rb"[^()'\"#/;-]"
+_UP_TO_VALUES: Final = re.compile(
+    rb"(?:" + _SIMPLE + rb"*\(" + _SIMPLE + rb"*\)\s*|" + _SIMPLE + rb"*?\s)values?(?=\s*\()", re.I
+)
+_LONGEST_KEPT: Final = 4096
+
+
 def read_head(text: bytes, mode: LexMode) -> InsertHead:
-    """The head of an INSERT or REPLACE. Raises LexError where it is none."""
+    """The head of an INSERT or REPLACE. Raises LexError where it is none.
+
+    Statements of one program have the same few heads, so what was read of them is kept: it depends on nothing behind.
+    """
+    found = _UP_TO_VALUES.match(text, 0, _LONGEST_KEPT)
+    if found is not None:
+        head = _kept_head(found[0], mode)
+        if head is not None and head.source_end == found.end():
+            return head
+    return _read_head(text, mode)
+
+
+@lru_cache(maxsize=512)
+def _kept_head(text: bytes, mode: LexMode) -> InsertHead | None:
+    try:
+        return _read_head(text, mode)
+    except LexError:
+        return None
+
+
+def _read_head(text: bytes, mode: LexMode) -> InsertHead:
     head = _Head(text, mode)
     if head.word() not in _VERBS:
         raise head.error()
@@ -155,27 +182,30 @@ class ValueRows:
         self.plain = True
         self._text = text
         self._lexer = lexer_for(mode)
-        self._flat = _flat(mode)
+        self._flat = _flat(self._lexer)
 
     def __iter__(self) -> Iterator[Row]:
         text = self._text
-        at = self._blank(self.head_end)
-        row = self._row(at)
-        like_first = _row_of(self._lexer.mode, len(row.values))
-        while True:
-            yield row
-            at = row.end
-            while like_first is not None and (found := like_first(text, at)) is not None:
-                regs = found.regs  # the usual: a comma, and a row of as many plain values as the first
+        row = self._row(self._blank(self.head_end))
+        yield row
+        at = row.end
+        like_first: Match | None = None
+        while text.startswith(b",", after := self._blank(at)):
+            if like_first is None:
+                like_first = _row_of(self._lexer, len(row.values))
+            found = like_first(text, after)
+            if found is None:
+                row = self._row(self._blank(after + 1))
+                yield row
+                at = row.end
+            while found is not None:  # the usual: a comma, and a row of as many plain values as the first
+                regs = found.regs
                 start, at = regs[1]
                 if self.plain and text.find(b"(", start + 1, at) >= 0:
                     self.plain = False
                 yield Row(start, at, regs[2:])
-            after = self._blank(at)
-            if text[after : after + 1] != b",":
-                self.tail_start = at
-                return
-            row = self._row(self._blank(after + 1))
+                found = like_first(text, at)
+        self.tail_start = at
 
     def _row(self, start: int) -> Row:
         """The row at ``start``, a value at a time."""
@@ -227,6 +257,10 @@ SLICE: Final = 200
 """Rows that are read between two turns of other clients."""
 
 
+# MariaDB's NEXT VALUE FOR s is an expression without parentheses, which a plan has to see.
+_OF_SEQUENCE: Final = re.compile(rb"\bvalue\s++for\b", re.I)
+
+
 def insert_shape(text: bytes, mode: LexMode) -> Generator[None, None, tuple[bytes, Slots]]:
     """The shape of a long INSERT, as ``Lexer.split_slowly`` has it, but with all its rows as one.
 
@@ -234,10 +268,12 @@ def insert_shape(text: bytes, mode: LexMode) -> Generator[None, None, tuple[byte
     new shape, and no plan of an INSERT looks at its literals. Yields after every ``SLICE`` rows. Raises LexError.
     """
     lexer = lexer_for(mode)
+    if _OF_SEQUENCE.search(text):
+        return (yield from lexer.split_slowly(text))
     expressions: dict[bytes, None] = {}
     try:
         rows = ValueRows(text, mode)
-        flat = _flat(mode).fullmatch
+        flat = _flat(lexer).fullmatch
         seen: set[bytes] = set()
         for number, row in enumerate(rows, 1):
             if not rows.plain:
@@ -260,13 +296,13 @@ def insert_shape(text: bytes, mode: LexMode) -> Generator[None, None, tuple[byte
 
 
 @lru_cache(maxsize=64)
-def _flat(mode: LexMode) -> re.Pattern[bytes]:
+def _flat(lexer: Lexer) -> re.Pattern[bytes]:
     """Matches a value made of literals, names and operators alone, up to the comma or parenthesis after it."""
-    return re.compile(_flat_value(mode))
+    return re.compile(_flat_value(lexer))
 
 
-def _flat_value(mode: LexMode, inside: bytes = b"") -> bytes:
-    return rb"(?:[A-Za-z0-9_.+* \t\r\n]++|-(?!-)|" + inside + lexer_for(mode).strings + b")*+"
+def _flat_value(lexer: Lexer, inside: bytes = b"") -> bytes:
+    return rb"(?:[A-Za-z0-9_.+* \t\r\n]++|-(?!-)|" + inside + lexer.strings + b")*+"
 
 
 _MOST_VALUES: Final = 100
@@ -275,16 +311,20 @@ _MOST_VALUES: Final = 100
 Match = Callable[[bytes, int], re.Match[bytes] | None]
 
 
+def _never(text: bytes, at: int) -> None:
+    return None
+
+
 @lru_cache(maxsize=256)
-def _row_of(mode: LexMode, count: int) -> Match | None:
+def _row_of(lexer: Lexer, count: int) -> Match:
     """Matches a comma and a row of ``count`` such values or simple function calls; the groups are the row and they.
 
-    None for numbers of values for which that would not help.
+    Nothing for numbers of values for which that would not help.
     """
     if not 0 < count <= _MOST_VALUES:
-        return None
-    call = rb"\((?:" + _flat_value(mode) + rb",?+)*+\)|"
-    values = b",".join([b"(" + _flat_value(mode, call) + b")"] * count)
+        return _never
+    call = rb"\((?:" + _flat_value(lexer) + rb",?+)*+\)|"
+    values = b",".join([b"(" + _flat_value(lexer, call) + b")"] * count)
     some = rb"(?![ \t\r\n]*+\))" if count == 1 else b""  # () is a row of no values
     return re.compile(rb"[ \t\r\n]*+,[ \t\r\n]*+(\(" + some + values + rb"\))").match
 

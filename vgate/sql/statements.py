@@ -7,12 +7,14 @@ servers, and does not judge: what it recognises may still be refused.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from vgate.errors import SYNTAX, VgateError
 from vgate.sql.lexer import LexMode, Token, TokenKind, lexer_for
 from vgate.sql.literals import LiteralKind, read_literal
+from vgate.sql.names import decoded, name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ class _Reader:
 
     def syntax(self) -> VgateError:
         rest = self.text[self.tokens[self.at].start :] if not self.end() else b""
-        near = rest[:80].decode("utf-8", "replace")
+        near = decoded(rest[:80], self.mode.charset)
         return SYNTAX(
             detail="check the manual that corresponds to your server version for the right syntax to use"
             f" near '{near}' at line 1"
@@ -181,23 +183,18 @@ class _Reader:
 
     def name(self) -> str:
         """A name, quoted or not."""
-        if self.end():
+        if self.end() or self.tokens[self.at].kind not in (TokenKind.NAME, TokenKind.QUOTED_NAME):
             raise self.syntax()
-        token = self.tokens[self.at]
-        raw = self.raw(token)
         self.at += 1
-        if token.kind is TokenKind.QUOTED_NAME:
-            quote = raw[:1]
-            return raw[1:-1].replace(quote * 2, quote).decode("utf-8", "replace")
-        if token.kind is TokenKind.STRING:
-            return literal_text(raw, self.mode)
-        return raw.decode("utf-8", "replace")
+        return name_of(self.text, self.tokens[self.at - 1], self.mode)
 
-
-def literal_text(raw: bytes, mode: LexMode) -> str:
-    """The text of a string literal."""
-    value = read_literal(raw, mode).value
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    def name_or_string(self) -> str:
+        """A name or, as character sets and patterns are often written, a string."""
+        if self.end() or self.tokens[self.at].kind is not TokenKind.STRING:
+            return self.name()
+        value = read_literal(self.raw(self.tokens[self.at]), self.mode).value
+        self.at += 1
+        return decoded(value if isinstance(value, bytes) else b"", self.mode.charset)
 
 
 def recognise(text: bytes, mode: LexMode) -> Statement | None:
@@ -256,7 +253,7 @@ def _use(reader: _Reader) -> Use:
     if any(byte in rest for byte in b" \t\r\n"):
         reader.at += 1
         raise reader.syntax()
-    return Use(rest.decode("utf-8", "replace").replace("`", ""))
+    return Use(decoded(rest, reader.mode.charset).replace("`", ""))
 
 
 def _start(reader: _Reader) -> Begin | None:
@@ -270,8 +267,13 @@ def _start(reader: _Reader) -> Begin | None:
                 break
         else:
             raise reader.syntax()
-        if not reader.accept(",") and not reader.end():
+        if reader.end():
+            break
+        reader.expect(",")
+        if reader.end():
             raise reader.syntax()
+    if {"READ ONLY", "READ WRITE"} <= set(modifiers):
+        raise reader.syntax()
     return Begin(tuple(modifiers))
 
 
@@ -296,7 +298,9 @@ def _end(reader: _Reader, word: str) -> Commit | Rollback | RollbackTo | None:
     return Commit(chain, release) if word == "commit" else Rollback(chain, release)
 
 
-_CHARSET_WORDS: Final = ("character", "charset")
+# SET @@x without a scope sets these for the next transaction alone, SET x without @@ for the session.
+_OF_TRANSACTION: Final = ("transaction_isolation", "transaction_read_only", "tx_isolation", "tx_read_only")
+_VARIABLE: Final = re.compile(r"[A-Za-z0-9_$]+(?:\.[A-Za-z0-9_$]+)*")
 
 
 def _set(reader: _Reader) -> Set | None:
@@ -324,11 +328,11 @@ def _set(reader: _Reader) -> Set | None:
 
 def _assignment(reader: _Reader, scope: str) -> tuple[Assignment, str]:
     if reader.accept("names"):
-        charset = reader.name()
-        collation = reader.name() if reader.accept("collate") else None
+        charset = reader.name_or_string()
+        collation = reader.name_or_string() if reader.accept("collate") else None
         return Names(charset, collation, False), scope
-    if reader.peek() in _CHARSET_WORDS and (reader.accept("character", "set") or reader.accept("charset")):
-        return Names(reader.name(), None, True), scope
+    if reader.accept("character", "set") or reader.accept("char", "set") or reader.accept("charset"):
+        return Names(reader.name_or_string(), None, True), scope
     for word in ("session", "local", "global", "persist", "persist_only"):
         if reader.accept(word):
             scope = {"local": "session"}.get(word, word)
@@ -336,21 +340,31 @@ def _assignment(reader: _Reader, scope: str) -> tuple[Assignment, str]:
     if reader.end():
         raise reader.syntax()
     token = reader.tokens[reader.at]
-    name = reader.raw(token).decode("utf-8", "replace")
-    reader.at += 1
-    if token.kind is TokenKind.VARIABLE and not name.startswith("@@"):
-        return UserVariable(name, _value(reader)), scope
+    raw = reader.raw(token)
+    if token.kind is TokenKind.VARIABLE and not raw.startswith(b"@@"):
+        reader.at += 1
+        return UserVariable(decoded(raw, reader.mode.charset), _value(reader)), scope
     here = scope
-    if name.startswith("@@"):
-        name = name[2:]
+    if raw.startswith(b"@@"):
         here = "session"
+        name = raw[2:].decode("utf-8", "replace")
+        if name[:1] == "`":
+            name = name[1:-1].replace("``", "`")
+        reader.at += 1
+    else:
+        name = reader.name()
     while reader.accept("."):
         name += "." + reader.name()
     prefix, dot, rest = name.partition(".")
     if dot and prefix.lower() in ("session", "local", "global", "persist", "persist_only"):
         here = {"local": "session"}.get(prefix.lower(), prefix.lower())
         name = rest
-    return SystemVariable(here, name.strip("`").lower(), _value(reader)), scope
+    elif raw.startswith(b"@@") and name.lower() in _OF_TRANSACTION:
+        here = "once"
+    if not _VARIABLE.fullmatch(name):  # it is written without quotes later, and could say something else there
+        reader.at -= 1
+        raise reader.syntax()
+    return SystemVariable(here, name.lower(), _value(reader)), scope
 
 
 def _value(reader: _Reader) -> str:
@@ -422,7 +436,7 @@ def _show(reader: _Reader) -> ShowVgate | None:
         if reader.accept(*words):
             like = None
             if reader.accept("like"):
-                like = reader.name()
+                like = reader.name_or_string()
             if what in ("warnings", "errors") and reader.accept("limit"):
                 reader.at = len(reader.tokens)  # at most 64 rows are kept: LIMIT is taken as read
             if reader.peek() == "where":

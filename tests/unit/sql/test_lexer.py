@@ -340,14 +340,17 @@ def test_long_texts_are_read_in_turns() -> None:
 @pytest.mark.parametrize("piece", [b"/*", b"'\"", b"`'", b"x'", b"$$", b"1.e", b"(in (", b"?'", b"'a'", b"--", b"a.",
     b"(a),", b"((", b"\\"])
 def test_reading_takes_linear_time(piece: bytes) -> None:
-    """A text of errors, or of what almost begins something, must not stop the others."""
+    """A text of errors, or of what almost begins something, must not stop the others.
+
+    Of CPU time, which other work on the machine does not use up; what is not linear takes minutes.
+    """
     for start in (b"", b"insert into t values ", b"select 'a' in ("):
         text = start + piece * (30_000 // len(piece))
-        began = time.perf_counter()
+        began = time.process_time()
         for read in (lexer().split, lexer().tokens):
             with suppress(LexError):
                 read(text)
-        assert time.perf_counter() - began < 1
+        assert time.process_time() - began < 5
 
 
 # -- what holds for any text --------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ PIECES = [
     b"t.5", b"`a`.", b"`a`.`b`, ",
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=14).map(b"".join)
+NAMES = {TokenKind.NAME, TokenKind.QUOTED_NAME}
 MODES = st.builds(
     LexMode, st.sampled_from(["utf8mb4", "latin1", "gbk", "sjis", "gb18030"]), st.booleans(), st.booleans()
 )
@@ -29,7 +30,7 @@ def by_tokens(text: bytes, mode: LexMode) -> tuple[bytes, Slots] | int:
     except LexError as error:
         return error.offset
     # Of a dot right behind what is no name, tokens think otherwise: 1.5.5. It is no SQL either way.
-    assume(all(text[one.end : one.end + 1] != b"." for one in tokens if one.kind in (*LITERALS, TokenKind.VARIABLE)))
+    assume(all(text[one.end : one.end + 1] != b"." for one in tokens if one.kind not in NAMES))
     literals = [token for token in tokens if token.kind in LITERALS]
     slots: Slots = [text[token.start : token.end] for token in literals]
     shape, at = b"", 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,11 +10,12 @@ import pytest
 
 from vgate.backend.cluster import Cluster
 from vgate.backend.connection import BackendConnection
-from vgate.errors import ServerError
+from vgate.errors import ServerError, VgateError
 from vgate.session.login import Login
 from vgate.session.session import Session
 from vgate.session.settings import NO_SETTINGS, Settings
 from vgate.transactions.scope import Scope
+from vgate.wire.constants import Status
 
 PLACE = ("customer", 0)
 OTHER = ("customer", 1)
@@ -30,9 +32,14 @@ class FakeConnection:
         self.response = SimpleNamespace(status=0)
         self.said: list[str] = []
         self.fails = ""
+        self.slow: asyncio.Event | None = None
+        self.asked = asyncio.Event()
 
     async def query(self, sql: str) -> None:
         self.said.append(sql)
+        if self.slow is not None:
+            self.asked.set()
+            await self.slow.wait()
         if sql == self.fails:
             raise ServerError(1213, "40001", "Deadlock found")
 
@@ -126,3 +133,89 @@ async def test_a_borrowed_connection_stays_out_of_the_transaction(scope: Scope, 
     held = await take(scope)
     give_back(scope, held)
     assert await scope.borrow(PLACE) is cast(BackendConnection, held)
+
+
+async def test_a_commit_on_several_shards_is_not_cancelled(scope: Scope, pools: list[FakePool]) -> None:
+    """The client may go away between two COMMITs: what one shard has kept, the other must keep."""
+    scope.session.begin()
+    for place in (PLACE, OTHER):
+        give_back(scope, await take(scope, place), place)
+    pools[0].connection.slow = asyncio.Event()
+    commit = asyncio.create_task(scope.commit())
+    await pools[0].connection.asked.wait()
+    commit.cancel()
+    await asyncio.sleep(0)
+    pools[0].connection.slow.set()
+    with pytest.raises(asyncio.CancelledError):
+        await commit
+    assert [pool.connection.said[-1] for pool in pools] == ["COMMIT", "COMMIT"]
+    assert not scope.session.in_transaction
+
+
+async def test_a_commit_begins_only_if_it_can_end(scope: Scope, pools: list[FakePool]) -> None:
+    scope.session.begin()
+    for place in (PLACE, OTHER):
+        give_back(scope, await take(scope, place), place)
+    pools[1].connection.close()
+    with pytest.raises(VgateError, match="VT15001"):
+        await scope.commit()
+    assert pools[0].connection.said == ["START TRANSACTION", "ROLLBACK"]
+    assert not scope.session.in_transaction
+
+
+async def test_what_cannot_be_undone_breaks_the_transaction(scope: Scope, pools: list[FakePool]) -> None:
+    """Everything is rolled back at once, but the client has to say ROLLBACK before it can go on."""
+    scope.session.begin()
+    for place in (PLACE, OTHER):
+        give_back(scope, await take(scope, place), place)
+    await scope.mark([PLACE, OTHER])
+    pools[1].connection.fails = "ROLLBACK TO SAVEPOINT vgate_statement"
+    await scope.undo([PLACE, OTHER])
+    assert [pool.connection.said[-1] for pool in pools] == ["ROLLBACK", "ROLLBACK"]
+    assert [len(pool.returned) for pool in pools] == [1, 1]
+    assert scope.session.in_transaction
+    for refused in (scope.take(PLACE), scope.on_all("SAVEPOINT a")):
+        with pytest.raises(VgateError, match="VT15001"):
+            await refused
+    await scope.rollback()
+    assert not scope.session.in_transaction
+    give_back(scope, await take(scope))
+
+
+async def test_the_loss_of_a_tie_is_told_once(scope: Scope, pools: list[FakePool]) -> None:
+    connection = await take(scope)
+    scope.pin(PLACE, cast(BackendConnection, connection))
+    give_back(scope, connection)
+    assert not pools[0].returned
+    connection.close()
+    pools[0].connection = FakeConnection("-80")
+    with pytest.raises(VgateError, match="lost connection to -80"):
+        await scope.take(PLACE)
+    assert await take(scope) is pools[0].connection
+
+
+async def test_a_session_is_tied_to_one_server(scope: Scope) -> None:
+    scope.check_tie(PLACE, "a user variable", ())
+    connection = await take(scope)
+    scope.pin(PLACE, cast(BackendConnection, connection))
+    scope.check_tie(PLACE, "a user variable", ())
+    scope.check_tie(OTHER, "a temporary table", ("a temporary table",))
+    with pytest.raises(VgateError, match="a user variable on customer/80- in a session that is tied to customer/-80"):
+        scope.check_tie(OTHER, "a user variable", ())
+
+
+async def test_a_transaction_nobody_knows_of_is_not_passed_on(scope: Scope, pools: list[FakePool]) -> None:
+    connection = await take(scope)
+    connection.response.status = Status.IN_TRANS
+    give_back(scope, connection)
+    assert not connection.usable
+    assert pools[0].returned == [connection]  # the pool drops what is not usable
+
+
+async def test_a_snapshot_is_begun_at_once(scope: Scope, pools: list[FakePool]) -> None:
+    scope.session.isolation_once = ("ISOLATION LEVEL REPEATABLE READ",)
+    await scope.begin(("WITH CONSISTENT SNAPSHOT",), [PLACE, OTHER])
+    begun = ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT"]
+    assert [pool.connection.said for pool in pools] == [begun, begun]
+    await scope.begin((), [PLACE])
+    assert pools[0].connection.said == begun
