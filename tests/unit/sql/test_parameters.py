@@ -59,7 +59,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join), st.booleans())
 def test_a_filled_template_is_the_text_with_literals(text: bytes, ansi: bool) -> None:
     """Its tokens are those of the text, with a literal of its own for each parameter: no word grows by one, unless the

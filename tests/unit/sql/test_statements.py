@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vgate.errors import VgateError
@@ -206,7 +206,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(WORDS), max_size=9).map(b" ".join))
 def test_anything_is_recognised_or_not_or_a_syntax_error(text: bytes) -> None:
     try:
