@@ -16,6 +16,7 @@ import pytest
 from tests.fix_oracle import Oracle, ask
 from tests.fix_servers import Cluster, Server
 from tests.integration.asking import Connection, Later, until, working
+from vgate.sql.versioned import Flavour
 
 TABLE = "create table customer (customer_id bigint not null primary key, uname varchar(50), n int) engine=innodb"
 SHARDS = ("customer/-80", "customer/80-")
@@ -247,6 +248,19 @@ def test_a_statement_uses_up_set_transaction(oracle: Oracle, other: Connection) 
     same_rows(oracle)
     assert ask(other, "update customer set n = 3").error is None  # nor is it left on a connection that others get
     assert ask(other, "insert into customer values (51, 'x', 1)").error is None
+
+
+def test_a_variable_without_a_scope_is_for_one_transaction(oracle: Oracle) -> None:
+    """``SET @@transaction_isolation`` is SET TRANSACTION; without the at signs it is SET SESSION TRANSACTION."""
+    maria = oracle.cluster.flavour is Flavour.MARIADB
+    isolation, access = (f"{'tx' if maria else 'transaction'}_{what}" for what in ("isolation", "read_only"))
+    for statement in (f"set @@{isolation} = 'serializable'", f"select @@{isolation}", f"set @@{access} = 1", "begin",
+                      "update customer set n = 1 where customer_id = 1", "commit", "update customer set n = 2",
+                      f"set @@{isolation} = 'nonsense'", "begin", f"set @@{access} = 1", "commit",
+                      f"set {access} = 1", "update customer set n = 3", f"set @@session.{access} = 0"):  # fmt: skip
+        oracle.both(statement)
+        same_state(oracle)
+    same_rows(oracle)
 
 
 def test_set_transaction_is_refused_inside_one(oracle: Oracle) -> None:

@@ -73,8 +73,8 @@ class Owner(Protocol):
 class BackendConnection(asyncio.Protocol):
     """See the module. Attributes are read by the fast path; only this class writes them, but for ``settings``."""
 
-    __slots__ = ("_held", "_usual", "_writer", "handles", "label", "owner", "response", "settings", "sink", "tainted",
-                 "thread_id", "transport", "usable", "used_at")
+    __slots__ = ("_begin", "_held", "_next", "_piece", "_usual", "_writer", "handles", "label", "owner", "response",
+                 "settings", "sink", "tainted", "thread_id", "transport", "usable", "used_at")
 
     def __init__(self, transport: asyncio.Transport, label: str, thread_id: int, keep: object) -> None:
         self.transport = transport
@@ -89,6 +89,8 @@ class BackendConnection(asyncio.Protocol):
         self.tainted = False  # a KILL may be on its way to it: nobody else may have it
         self.used_at = 0.0
         self._held = b""
+        self._piece = b""  # what was passed on last of an answer that goes on,
+        self._begin = self._next = 0  # where the first packet in it begins, and that in the next one
         self._writer = keep  # aiomysql's StreamWriter: its finaliser closes the transport
 
     def __repr__(self) -> str:
@@ -196,6 +198,9 @@ class BackendConnection(asyncio.Protocol):
             if end != len(data):
                 self.close()
                 return
+            if self._piece:
+                self._piece = b""
+                self._next = 0
             sink.received(data, response)
             self.sink = None
             sink.finished(self)
@@ -204,7 +209,22 @@ class BackendConnection(asyncio.Protocol):
             self._held = data[end:]
             data = data[:end]
         if data:
+            self._piece = data
+            self._begin, self._next = self._next, self._usual.pending
             sink.received(data, response)
+
+    def next_number(self) -> int | None:
+        """The number of the packet that goes on with the answer passed on so far; None where none can.
+
+        Only for an answer that was lost: an ERR packet may stand between any two packets, but not inside one.
+        """
+        data, at = self._piece, self._begin
+        if not self._usual.between or at >= len(data):
+            return None
+        while at < len(data):
+            number = data[at + 3]
+            at += 4 + int.from_bytes(data[at : at + 3], "little")
+        return (number + 1) & 0xFF
 
     def eof_received(self) -> bool:
         return False

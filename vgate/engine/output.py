@@ -22,7 +22,7 @@ from vgate.wire.schemas import SchemaRename
 
 
 class AnswerCut(Exception):
-    """A backend was lost when part of its answer had gone to the client: nothing true can follow."""
+    """A backend was lost when part of a packet or row of its answer had gone to the client: nothing true can follow."""
 
 
 class Downstream(Protocol):
@@ -100,7 +100,8 @@ class Output:
         """Send a framed command and pass its answer on as it comes; returns when it is complete.
 
         ``edit_ok`` changes an OK packet on its way, ``columns`` the column definitions. Raises VgateError if the
-        connection is lost before anything was passed on, AnswerCut later than that.
+        connection is lost before anything was passed on; later than that, the answer ends with that error, as if the
+        server had sent it, or AnswerCut is raised where it cannot.
         """
         plain = self.sequence == 1 and not self.more and edit_ok is None
         relay = Relay(self, plain=plain, edit_ok=edit_ok, columns=columns)
@@ -159,5 +160,18 @@ class Relay:
             self.done.set_result(connection.response)
 
     def lost(self, connection: BackendConnection, error: VgateError) -> None:
-        if not self.done.done():
-            self.done.set_exception(AnswerCut() if self._passed else error)
+        if self.done.done():
+            return
+        if not self._passed:
+            self.done.set_exception(error)
+            return
+        number = connection.next_number()
+        if number is None:
+            self.done.set_exception(AnswerCut())
+            return
+        out = self._out
+        if self._plain:
+            out.sequence = number
+        out.error(error)
+        connection.response.error = err_payload(error.errno, error.sqlstate, error.message)
+        self.done.set_result(connection.response)

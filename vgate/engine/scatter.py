@@ -1,8 +1,8 @@
 """The stream tier as far as it needs no merge: the same read on several shards, results concatenated.
 
-Rows are passed on as the servers sent them, in shard order, with new packet numbers; a shard that is not yet being read
-is held back by its socket after ``AHEAD`` bytes, so memory is bounded by shards, not by results. It does not know why
-several shards are asked.
+Rows are passed on as the servers sent them, in shard order and in whatever pieces they come, with new packet numbers
+where the server's do not fit; a shard that is not yet being read is held back by its socket after ``AHEAD`` bytes, so
+memory is bounded by shards, not by results or rows. It does not know why several shards are asked.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Final
 from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
 from vgate.engine.command import command_for
-from vgate.engine.output import Output
+from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of
 from vgate.engine.single import follow_error, read_warnings, use_up
 from vgate.engine.write import OF_STATEMENT
 from vgate.errors import ServerError, VgateError
 from vgate.session.session import Diagnostic
 from vgate.transactions.scope import Place
-from vgate.wire.constants import MAX_PAYLOAD
-from vgate.wire.packets import eof_payload, read_err, read_lenenc
+from vgate.wire.constants import Status
+from vgate.wire.packets import eof_payload, read_err
 from vgate.wire.renumber import Renumbering
 from vgate.wire.response import Response
 from vgate.wire.schemas import SchemaRename
@@ -30,106 +30,86 @@ from vgate.wire.schemas import SchemaRename
 AHEAD: Final = 1 << 20
 """Bytes taken from a shard whose turn has not come."""
 
+_EOF: Final = 9
+"""Bytes of an EOF packet."""
+
 
 class ShardStream:
-    """A sink that keeps what it receives until asked, and stops the server when that is too much."""
+    """A sink that keeps what it receives until asked, and stops the server when that is too much.
+
+    It tells a result's description from its rows by where the response's walker has seen EOF packets. ``first`` is the
+    server's number of the first row, None as long as it is not known; ``last`` that of what ended the rows, or None
+    where they broke off inside a packet.
+    """
 
     def __init__(self, connection: BackendConnection) -> None:
         self.connection = connection
-        self.response: Response | None = None
+        self.first: int | None = None
+        self.last: int | None = None
+        self._head = b""
         self._parts: deque[bytes] = deque()
         self._size = 0
+        self._ended = False
         self._paused = False
         self._lost: VgateError | None = None
         self._news = asyncio.Event()
 
     def received(self, data: bytes, response: Response) -> None:
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size > AHEAD and not self._paused and not response.done:
-            self._paused = True
-            self.connection.transport.pause_reading()
+        start, end = 0, len(data)
+        if self.first is None:
+            if not response.marks or response.ok is not None:
+                self._head += data
+                return
+            start = response.marks[0] + 2
+            self._head += data[: start - _EOF]
+            self.first = (data[start - _EOF + 3] + 1) & 0xFF
+        if response.done:
+            end -= _EOF if response.error is None else 4 + len(response.error)
+            self.last = data[end + 3]
+        if start < end:
+            self._parts.append(data[start:end])
+            self._size += end - start
+            if self._size > AHEAD and not self._paused and not response.done:
+                self._paused = True
+                self.connection.transport.pause_reading()
         self._news.set()
 
     def finished(self, connection: BackendConnection) -> None:
-        self.response = connection.response
+        self._ended = True
         self._news.set()
 
     def lost(self, connection: BackendConnection, error: VgateError) -> None:
+        self.last = connection.next_number()
         self._lost = error
         self._news.set()
 
-    async def read(self) -> bytes:
-        """The next bytes; empty at the response's end. Raises VgateError if the connection was lost."""
-        while not self._parts:
-            if self._lost is not None:
-                raise self._lost
-            if self.response is not None:
+    async def head(self) -> bytes:
+        """The packets that describe the rows, without the EOF; empty if there are none. Raises as ``read``."""
+        while self.first is None:
+            if self._ended:
                 return b""
-            self._news.clear()
-            if self._paused:
-                self._paused = False
-                self.connection.transport.resume_reading()
-            await self._news.wait()
+            await self._more()
+        return self._head
+
+    async def read(self) -> bytes:
+        """The next bytes of rows; empty at their end. Raises VgateError if the connection was lost."""
+        while not self._parts:
+            if self._ended:
+                return b""
+            await self._more()
         data = b"".join(self._parts)
         self._parts.clear()
         self._size = 0
         return data
 
-
-class RowCutter:
-    """Cuts one shard's result set into its description and its rows, from bytes in any pieces."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._columns: int | None = None
-        self._described = False
-        self._continued = False
-
-    def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """(column count and definition packets, row packets) completed by ``data``; the EOFs are left out."""
-        buffer = self._buffer + data
-        size = len(buffer)
-        at = 0
-        if not self._described:
-            at = self._describe(buffer)
-        head = buffer[:at]
-        if self._described and head:
-            at += 9  # the EOF after the column definitions
-        start = at
-        while at + 4 < size or (self._continued and at + 4 <= size):
-            length = int.from_bytes(buffer[at : at + 3], "little")
-            end = at + 4 + length
-            if end > size:
-                break
-            if not self._continued and length < 9 and length and buffer[at + 4] == 0xFE:
-                break  # the final EOF: nothing follows it
-            self._continued = length == MAX_PAYLOAD
-            at = end
-        if not self._described:
-            self._buffer = buffer
-            return b"", b""
-        self._buffer = buffer[at:]
-        return head, buffer[start:at]
-
-    def _describe(self, buffer: bytes) -> int:
-        """Where the column definitions end in ``buffer``; 0 while they are incomplete."""
-        at = 0
-        remaining = 1
-        while remaining:
-            if at + 4 > len(buffer):
-                return 0
-            length = int.from_bytes(buffer[at : at + 3], "little")
-            if at + 4 + length > len(buffer):
-                return 0
-            if at == 0:
-                remaining += read_lenenc(buffer, 4)[0]
-            remaining -= 1
-            at += 4 + length
-        if at + 9 > len(buffer):
-            return 0
-        self._described = True
-        return at
+    async def _more(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+        self._news.clear()
+        if self._paused:
+            self._paused = False
+            self.connection.transport.resume_reading()
+        await self._news.wait()
 
 
 async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
@@ -173,22 +153,12 @@ async def _concatenate(
     out = call.out
     session = call.session
     diagnostics: list[Diagnostic] = []
-    described = False
     warnings = 0
-    for place, stream in zip(places, streams, strict=True):
-        cutter = RowCutter()
-        while data := await stream.read():
-            response = stream.connection.response
-            if response.error is not None and stream.response is not None:
-                break
-            head, rows = cutter.feed(data)
-            if head and not described:
-                described = True
-                _renumbered(out, head if columns is None else columns.feed(head))
-                out.send(eof_payload(out.status & ~0x0008))
-            if rows:
-                _renumbered(out, rows)
-                await out.down.drained()
+    for number, (place, stream) in enumerate(zip(places, streams, strict=True)):
+        head = await stream.head()
+        if number == 0 and head:
+            _describe(out, head if columns is None else columns.feed(head))
+        await _pass_rows(out, stream)
         response = stream.connection.response
         if response.error is not None:
             error = ServerError(*read_err(response.error))
@@ -219,11 +189,32 @@ def _unsaid(said: list[Diagnostic], more: list[Diagnostic]) -> list[Diagnostic]:
     return new
 
 
-def _renumbered(out: Output, packets: bytes) -> None:
+def _describe(out: Output, head: bytes) -> None:
     numbering = Renumbering(out.sequence)
-    data = bytearray(packets)
+    data = bytearray(head)
     numbering.renumber(data)
     out.sequence = numbering.sequence
     out.down.write(bytes(data))
+    out.send(eof_payload(out.status & ~Status.MORE_RESULTS))
 
 
+async def _pass_rows(out: Output, stream: ShardStream) -> None:
+    """All rows of one shard. Raises VgateError if it is lost, AnswerCut if that was inside a packet that has begun."""
+    numbering = None if stream.first in (None, out.sequence) else Renumbering(out.sequence)
+    passed = False
+    try:
+        while data := await stream.read():
+            if numbering is not None:
+                patched = bytearray(data)
+                numbering.renumber(patched)
+                data = bytes(patched)
+            passed = True
+            out.down.write(data)
+            await out.down.drained()
+    except VgateError:
+        if passed and stream.last is None:
+            raise AnswerCut from None
+        raise
+    finally:
+        if passed and stream.last is not None:
+            out.sequence = stream.last if numbering is None else numbering.sequence

@@ -293,8 +293,14 @@ class Conversation:
         self.down.detach()
         if self._pool is None:
             self.scope.drop(self._place)
-        if self._passed:
+        number = connection.next_number() if self._passed else 1
+        if number is None:
             self.down.abort()
+        elif self._passed:
+            payload = err_payload(error.errno, error.sqlstate, error.message)
+            connection.response.error = payload
+            self.down.write(frame(payload, number))
+            self.down.start(self._settle(connection, connection.response))
         elif self._cached.read and self._pool is not None:
             again = self._again
             self.down.start(self.prepared.execute(again) if self._executes else self.run(again[5:]))

@@ -5,6 +5,11 @@ It does not look into packets.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from struct import Struct
+
+_LENGTH: Callable[[bytearray, int], tuple[int, int]] = Struct("<HB").unpack_from
+
 
 class Renumbering:
     """Gives the packets of a byte stream new sequence numbers, whatever pieces the stream comes in."""
@@ -30,10 +35,16 @@ class Renumbering:
             self.sequence = (self.sequence + 1) & 0xFF
             self._header = b""
             at = missing + int.from_bytes(header[:3], "little")
-        while at + 4 <= size:
-            data[at + 3] = self.sequence
-            self.sequence = (self.sequence + 1) & 0xFF
-            at += 4 + (data[at] | data[at + 1] << 8 | data[at + 2] << 16)
+        sequence = self.sequence
+        last = size - 4
+        while at <= last:
+            low, high = _LENGTH(data, at)
+            data[at + 3] = sequence
+            sequence = (sequence + 1) & 0xFF
+            at += 4 + low
+            if high:
+                at += high << 16
+        self.sequence = sequence
         if at >= size:
             self._skip = at - size
         else:

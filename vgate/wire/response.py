@@ -93,6 +93,16 @@ class Response:
         self.ok: bytes | None = None
         self.error: bytes | None = None
 
+    @property
+    def pending(self) -> int:
+        """Bytes of the last packet that are still to come."""
+        return self._skip
+
+    @property
+    def between(self) -> bool:
+        """True where what came so far ends with a packet that nothing has to complete."""
+        return not self._skip and not self._continued
+
     def feed(self, data: bytes) -> int:
         """Walk ``data``; return how many of its bytes belong to the response and need not be given again.
 

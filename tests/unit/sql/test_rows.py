@@ -269,6 +269,8 @@ def finished(text: bytes, mode: LexMode) -> tuple[bytes, Slots]:
         (b"insert into t values (1), ((select 5)) on duplicate key update a = 7",
          b"insert into t values ((select ?)) on duplicate key update a = ?"),
         (b"insert into t values (1, `x` + 1)", b"insert into t values (`x` + ?)"),
+        (b"insert into t values (1, next VALUE for s), (2, next value for s)",
+         b"insert into t values (?, next VALUE for s), (?, next value for s)"),
         (b"insert into t select 5", b"insert into t select ?"),
         (b"insert into t set a = 5", b"insert into t set a = ?"),
     ],
