@@ -7,8 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct
+from typing import Final
 
 _LENGTH: Callable[[bytearray, int], tuple[int, int]] = Struct("<HB").unpack_from
+
+_MOST: Final = 4096
+_NUMBERS: Final = bytes(range(256)) * (_MOST // 256 + 1)
+
+_FEW: Final = 8
+"""Packets of one length, one behind another, below which counting them costs more than it saves."""
+
+_PAUSE: Final = 64
+"""Packets after which to look again where lengths vary; twice as many each time."""
 
 
 class Renumbering:
@@ -37,11 +47,22 @@ class Renumbering:
             at = missing + int.from_bytes(header[:3], "little")
         sequence = self.sequence
         last = size - 4
+        pause, look_from = _PAUSE, at
+        before = -1
         while at <= last:
             low, high = _LENGTH(data, at)
+            if low == before and at >= look_from and not high:
+                count = _number_run(data, at, 4 + low, sequence)
+                sequence = (sequence + count) & 0xFF
+                at += count * (4 + low)
+                pause = _PAUSE if count >= _FEW else 2 * pause
+                look_from = at if count >= _FEW else at + pause * (4 + low)
+                before = -1
+                continue
             data[at + 3] = sequence
             sequence = (sequence + 1) & 0xFF
             at += 4 + low
+            before = low
             if high:
                 at += high << 16
         self.sequence = sequence
@@ -50,3 +71,22 @@ class Renumbering:
         else:
             self._skip = 0
             self._header = bytes(data[at:])
+
+
+def _number_run(data: bytearray, at: int, stride: int, sequence: int) -> int:
+    """Number the packets from ``at`` on that are ``stride`` bytes long each; return how many they were.
+
+    Where a header says how long its packet is, the next header is there: bytes at equal distances that are equal to the
+    first header's are headers, by induction, and slices read and write them all at once.
+    """
+    count = _FEW
+    for most in (_FEW, _MOST):
+        end = min(at + most * stride, len(data) - 3)
+        count = (end - at + stride - 1) // stride
+        for offset in range(3):
+            column = data[at + offset : end + offset : stride]
+            count = min(count, len(column) - len(column.lstrip(column[:1])))
+        if count < _FEW:
+            break
+    data[at + 3 : at + 4 + (count - 1) * stride : stride] = _NUMBERS[sequence : sequence + count]
+    return count
