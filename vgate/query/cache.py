@@ -18,6 +18,8 @@ from vgate.vindex.base import KeyspaceId
 
 Slots = list[bytes | list[bytes]]
 
+DIGITS: Final = b"0123456789"
+
 OVERHEAD: Final = 2500
 """Bytes a cached plan is taken to cost beyond its shape: nodes, dictionary entries, a closure, a result's head."""
 
@@ -66,16 +68,19 @@ class Entry:
 class Partition:
     """The plans of one keyspace, VSchema version and lexer mode. ``fast`` holds those the fast path may run.
 
-    ``plain`` has the number of slots of the plain ones among these: see ``Lexer.split``.
+    ``plain`` has the number of slots of the plain ones among these: see ``Lexer.split``. ``starts`` has those whose one
+    literal is an integer at their very end (``... where id = 5``), by what stands before it: a lexer reads from left to
+    right, so whatever digits follow such a start are that literal, and need not be looked for.
     """
 
-    __slots__ = ("_cache", "entries", "fast", "plain", "size")
+    __slots__ = ("_cache", "entries", "fast", "plain", "size", "starts")
 
     def __init__(self, cache: PlanCache) -> None:
         self._cache = cache
         self.entries: dict[bytes, Entry] = {}
         self.fast: dict[bytes, Cached] = {}
         self.plain: dict[bytes, int] = {}
+        self.starts: dict[bytes, Cached] = {}
         self.size = 0
 
     def find(self, shape: bytes, slots: Slots) -> Cached | None:
@@ -88,22 +93,29 @@ class Partition:
         entry = self.entries.get(shape)
         if entry is None or entry.depends != depends:
             entry = self.entries[shape] = Entry(depends)
-            self.fast.pop(shape, None)
-            self.plain.pop(shape, None)
+            self._forget(shape)
         entry.add(slots, cached)
         if not depends and (cached.point is not None or cached.anywhere):
             self.fast[shape] = cached
             if plain(shape, len(slots)):
                 self.plain[shape] = len(slots)
+                if shape.endswith(b"?") and len(slots) == 1 and _is_integer(slots[0]):
+                    self.starts[shape[:-1]] = cached
         cost = len(shape) + OVERHEAD
         self.size += cost
         self._cache.grown(self, cost)
+
+    def _forget(self, shape: bytes) -> None:
+        self.fast.pop(shape, None)
+        self.plain.pop(shape, None)
+        self.starts.pop(shape[:-1], None)
 
     def clear(self) -> None:
         """Drop every plan."""
         self.entries.clear()
         self.fast.clear()
         self.plain.clear()
+        self.starts.clear()
         self.size = 0
 
 
@@ -141,3 +153,7 @@ class PlanCache:
         for partition in self._partitions.values():
             partition.clear()
         self._size = 0
+
+
+def _is_integer(slot: bytes | list[bytes]) -> bool:
+    return isinstance(slot, bytes) and not slot.strip(DIGITS)

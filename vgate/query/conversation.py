@@ -53,7 +53,7 @@ from vgate.planner.plan import (
 )
 from vgate.planner.resolve import fast_point
 from vgate.query import grants
-from vgate.query.cache import Cached, Slots
+from vgate.query.cache import DIGITS, Cached, Slots
 from vgate.query.gate import Gate
 from vgate.query.own import OwnStatements
 from vgate.query.pieces import statements_of
@@ -176,13 +176,20 @@ class Conversation:
         if len(packet) > LONG or self.restricted:
             return False
         partition = self.partition
-        try:
-            shape, slots = self._split(packet[5:], partition.plain)
-        except LexError:
-            return False
-        cached = partition.fast.get(shape)
-        if cached is None:
-            return False
+        slots: Slots
+        text = packet[5:]
+        start = text.rstrip(DIGITS)
+        cached = partition.starts.get(start)
+        if cached is not None and len(start) < len(text):
+            slots = [text[len(start) :]]
+        else:
+            try:
+                shape, slots = self._split(text, partition.plain)
+            except LexError:
+                return False
+            cached = partition.fast.get(shape)
+            if cached is None:
+                return False
         connection = self._connection_for(cached, slots)
         if connection is None:
             return False
