@@ -198,7 +198,8 @@ def parse_sharding_spec(spec: str) -> list[KeyRange]:
 def generate_shard_ranges(n: int, hex_width: int = 0) -> list[str]:
     """The names of ``n`` shards of equal size, with limits of ``hex_width`` digits (0: two or four, as many as needed).
 
-    The limits are rounded down, as Vitess rounds them: three shards are ``-55``, ``55-aa`` and ``aa-``.
+    The limits are rounded down, as Vitess rounds them: three shards are ``-55``, ``55-aa`` and ``aa-``. They are exact;
+    Vitess counts in floats, so its limits differ in the last digits where there are ten and more.
     """
     if n <= 0:
         raise KeyRangeError("shards must be greater than zero")

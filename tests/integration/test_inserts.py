@@ -915,6 +915,19 @@ def test_what_is_not_right_yet_is_refused(sides: Sides, statement: str) -> None:
     assert sides.vgate("select * from counting").rows == ()
 
 
+def test_many_kinds_of_rows_may_have_null_beside_a_counter(sides: Sides) -> None:
+    """A long INSERT of many kinds has a shape that does not say which column a NULL is in."""
+    rows = [f"({n % 7}, {n + 1}, {'null' if n % 3 else 'abs(-1)' + ' + 1' * (n % 90)})" for n in range(300)]
+    try:
+        assert sides.vgate("insert into counting values " + ", ".join(rows)).affected == 300
+        error = ask(sides.oracle.vgate, "insert into counting values " + ", ".join([*rows, "(1, null, 1)"])).error
+        assert error is not None
+        assert error[0] == 1235
+        assert sides.vgate("select * from counting where n is null").rows != ()
+    finally:
+        sides.vgate("delete from counting")
+
+
 def test_keys_that_other_shards_do_not_see_are_refused(sides: Sides, house: House) -> None:
     """With a UNIQUE key over other columns a row that is found on one server might not be found here."""
     sides.done("create unique index by_name on person (name)")
@@ -1076,6 +1089,7 @@ def test_rows_beyond_the_limit_are_refused(house: House, tmp_path: Path) -> None
     ])  # fmt: skip
     try:
         with closing(process.connect("customer")) as connection:
+            ask(connection, "delete from person")
             assert ask(connection, LONG["alike"](100)).affected == 100
             refused = ask(connection, LONG["alike"](101)).error
             assert refused is not None

@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from vgate.errors import NO_DATABASE, NOT_A_SEQUENCE_TABLE, SYNTAX, UNREADABLE, UNSUPPORTED, VgateError
+from vgate.errors import NO_DATABASE, NOT_A_SEQUENCE_TABLE, SYNTAX, UNREADABLE, UNSUPPORTED, WRONG_NEXT, VgateError
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.ddl import plan_ddl, read_ddl
 from vgate.planner.functions import foreign_function, sequence_function
@@ -64,6 +64,8 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
     if verb in LOOKS:
         return _look(text, mode, keyspace, catalog)
     words = Words(shape, mode)
+    if verb in _QUERIES and b"next" in shape.lower():
+        _check_next(words, keyspace, vschema)
     mentioned = [name for name in words.qualifiers(vschema.keyspaces) if name != keyspace]
     current = vschema.keyspace(keyspace) if keyspace is not None else None
     plain = not mentioned and not words.qualifiers(_SCHEMAS) and not _about_databases(words, verb)
@@ -185,6 +187,24 @@ def _unreadable(words: Words) -> str:
             if all(words.word(ahead + number) == word for number, word in enumerate(phrase)):
                 return what
     return ""
+
+
+def _check_next(words: Words, keyspace: str | None, vschema: VSchema) -> None:
+    """Raises WRONG_NEXT where a subquery asks a sequence for values in Vitess's words, as Vitess does.
+
+    A server would take these for a column called next, or for nothing it knows.
+    """
+    for at in range(1, len(words)):
+        after = next((at + 2 + more for more in (1, 2) if words.word(at + 2 + more) == "from"), None)
+        if after is None or (words.word(at), words.word(at + 1)) != ("select", "next"):
+            continue
+        words.at = after + 1
+        name = words.name()
+        words.at = 0
+        full = None if name is None else resolve_name(*name, keyspace, vschema)
+        table = None if full is None else vschema.keyspace(full.keyspace).tables.get(full.table)
+        if table is not None and table.type is TableType.SEQUENCE:
+            raise WRONG_NEXT()
 
 
 def _no_tables(tree: Tree, keyspace: str | None, vschema: VSchema) -> Plan:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from vgate.errors import NO_DATABASE, UNKNOWN_KEYSPACE, UNSUPPORTED
+from vgate.errors import NO_DATABASE, UNKNOWN_KEYSPACE, UNREADABLE, UNSUPPORTED
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.columns import ColumnKind, ColumnType
 from vgate.planner.plan import Access, EveryShard, Pass, Plan
@@ -270,6 +270,8 @@ def plan_ddl(ddl: Ddl, mentioned: list[str], keyspace: str | None, catalog: Cata
         raise UNSUPPORTED(construct=f"{ddl.refused} for keyspace {owner}, which is not in use (use {owner})")
     if not vschema.keyspace(owner).sharded:
         return Pass(owner, Access.WRITE, tuple(names))
+    if ddl.refused == _NAMELESS:  # most likely no server can read it either, and says so
+        raise UNREADABLE(reason=_NAMELESS)
     if ddl.refused:
         raise UNSUPPORTED(
             construct=f"{ddl.refused} on a sharded keyspace; aim at one shard after the other (use `keyspace:shard`)"

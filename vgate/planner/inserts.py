@@ -19,7 +19,7 @@ from vgate.planner.references import references, resolve_name
 from vgate.planner.statements import Words
 from vgate.planner.values import equal_texts_share_ids
 from vgate.sql.lexer import LexError, LexMode, TokenKind, lexer_for
-from vgate.sql.rows import InsertHead, ValueRows, read_assignments, read_head
+from vgate.sql.rows import InsertHead, read_assignments, read_head
 from vgate.sql.tree import Unparsed, parse
 from vgate.vindex.base import Value
 from vgate.vschema.model import Table, TableName, VSchema
@@ -117,7 +117,7 @@ def _insert(
     if key is not None:
         _check_unique_keys(on_duplicate, key, info, table)
         _check_tail(tail, key, table)
-        _check_counters(shape, mode, head, table, columns, info)
+        _check_counters(table, columns, info)
     return Insert(table, columns, implicit, key, generated, on_duplicate)
 
 
@@ -277,33 +277,16 @@ def _end_of_assignment(words: Sequence[bytes], at: int) -> int:
     return at
 
 
-def _check_counters(
-    shape: bytes, mode: LexMode, head: InsertHead, table: Table, columns: tuple[str, ...], info: TableInfo
-) -> None:
-    """A column that counts on each shard by itself would give the same id twice."""
+def _check_counters(table: Table, columns: tuple[str, ...], info: TableInfo) -> None:
+    """A column that counts on each shard by itself would give an id twice. The rows' values are looked at later."""
     bound = table.auto_increment.column if table.auto_increment is not None else None
     for column in info.columns:
         if not column.auto_increment or column.name == bound:
             continue
-        if column.name not in columns or _leaves_to_server(shape, mode, head, columns.index(column.name)):
+        if column.name not in columns:
             raise UNSUPPORTED(
                 construct=f"INSERT into {table.name} without {column.name}, which is AUTO_INCREMENT: each shard would"
                 f" count by itself and give ids that other shards give too; give a value, or bind the column to a"
                 f" sequence (auto_increment: {{column: {column.name}, sequence: ...}} in the VSchema)"
             )
 
-
-def _leaves_to_server(shape: bytes, mode: LexMode, head: InsertHead, position: int) -> bool:
-    """True if a row's value is NULL or DEFAULT. Of a shape: whether a literal is 0 is seen when rows are run."""
-    if head.source == "set":
-        rows = iter((read_assignments(shape, mode, read_head(shape, mode)).values,))
-    else:
-        rows = (row.values for row in ValueRows(shape, mode))
-    for values in rows:
-        if position < len(values):
-            start, end = values[position]
-            tokens = lexer_for(mode).tokens(shape[start:end])
-            words = [shape[start + token.start : start + token.end].lower() for token in tokens]
-            if words in ([b"null"], [b"default"], [b"\\n"]):
-                return True
-    return False

@@ -64,6 +64,7 @@ from vgate.session.session import ANSI_QUOTES, NO_BACKSLASH_ESCAPES, Diagnostic,
 from vgate.session.settings import transcodes
 from vgate.session.target import Target
 from vgate.sql.lexer import LexError, LexMode, VersionedComment, lexer_for
+from vgate.sql.rows import insert_shape
 from vgate.sql.statements import FIRST_WORDS, recognise
 from vgate.sql.versioned import Flavour, expand
 from vgate.transactions.scope import Place, Scope
@@ -77,9 +78,13 @@ _BLANKS: Final = rb"(?:[\s(]|/\*[^\x00]*?\*/|#[^\n]*+|--(?=[\x01-\x20\x7f]|\Z)[^
 _FIRST_WORD: Final = re.compile(_BLANKS + rb"([A-Za-z]+)")
 _NOTHING: Final = re.compile(_BLANKS)
 _NEXT: Final = re.compile(rb"\bnext\b", re.I)
+_INSERT: Final = re.compile(_BLANKS + rb"(?:insert|replace)\b", re.I)
 _IN_TRANS: Final = Status.IN_TRANS
 LONG: Final = 1 << 15
 """Bytes of a statement that is read in slices."""
+
+LONG_SHAPE: Final = 1 << 10
+"""Bytes of an INSERT's shape from which on its rows are looked at one by one."""
 
 ATTEMPTS: Final = 3
 """How often a plan is made anew because tables it needs had to be asked for."""
@@ -408,10 +413,16 @@ class Conversation:
         return text, shape, slots
 
     async def _shape(self, text: bytes) -> tuple[bytes, Slots]:
-        """The statement split; a long one in slices, so that other clients are served in between."""
+        """The statement split; a long one in slices, so that other clients are served in between.
+
+        Of an INSERT whose rows are of many kinds, so that they do not fold, the shape is that of its kinds.
+        """
+        insert = _INSERT.match(text) is not None
         if len(text) < LONG:
-            return self._split(text)
-        steps = self.lexer.split_slowly(text)
+            shape, slots = self._split(text)
+            if not insert or len(shape) < LONG_SHAPE:
+                return shape, slots
+        steps = insert_shape(text, self.mode) if insert else self.lexer.split_slowly(text)
         while True:
             try:
                 next(steps)

@@ -81,7 +81,7 @@ class Token(NamedTuple):
 
 # Multi-byte characters of the character sets in which a byte after the first can be ASCII. In the others (utf8, euc)
 # no byte of a longer character can be taken for a quote, so they need no rule.
-_MULTI_BYTE: Final = {
+MULTI_BYTE: Final = {
     "big5": rb"[\xa1-\xf9][\x40-\x7e\xa1-\xfe]",
     "cp932": rb"[\x81-\x9f\xe0-\xfc][\x40-\x7e\x80-\xfc]",
     "sjis": rb"[\x81-\x9f\xe0-\xfc][\x40-\x7e\x80-\xfc]",
@@ -107,7 +107,7 @@ class _Patterns:
     """
 
     def __init__(self, mode: LexMode) -> None:
-        multi = _MULTI_BYTE.get(mode.charset, b"")
+        multi = MULTI_BYTE.get(mode.charset, b"")
         skip_multi = multi + b"|" if multi else b""
         high = rb"\x80-\xff" if mode.charset in _UTF8 else b""
 

@@ -20,7 +20,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-from vgate.sql.lexer import _MULTI_BYTE, LexMode
+from vgate.sql.lexer import MULTI_BYTE, LexMode
 
 
 class LiteralKind(Enum):
@@ -173,7 +173,7 @@ def unquoted(raw: bytes, mode: LexMode) -> bytes | None:
     body = raw[1:-1]
     if len(raw) >= 2 and raw[-1:] == quote and b"\\" not in body and quote not in body:
         return body
-    whole, replace_all = _reader(_MULTI_BYTE.get(mode.charset, b""), mode.no_backslash_escapes, quote)
+    whole, replace_all = _reader(MULTI_BYTE.get(mode.charset, b""), mode.no_backslash_escapes, quote)
     if whole.fullmatch(raw) is None:
         return None
     return replace_all(body)

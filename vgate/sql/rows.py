@@ -257,8 +257,8 @@ SLICE: Final = 200
 """Rows that are read between two turns of other clients."""
 
 
-# MariaDB's NEXT VALUE FOR s is an expression without parentheses, which a plan has to see.
-_OF_SEQUENCE: Final = re.compile(rb"\bvalue\s++for\b", re.I)
+# A sequence's value may be written without parentheses (s.nextval, MariaDB's NEXT VALUE FOR s): a plan has to see it.
+_OF_SEQUENCE: Final = re.compile(rb"\bvalue\s++for\b|\b(?:nextval|currval|lastval)\b", re.I)
 
 
 def insert_shape(text: bytes, mode: LexMode) -> Generator[None, None, tuple[bytes, Slots]]:
