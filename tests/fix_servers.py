@@ -66,7 +66,8 @@ class Server:
     local: LocalServer | None = field(default=None, repr=False)
 
     def connect(self, database: str | None = None, **options: Any) -> pymysql.Connection[Any]:
-        """A PyMySQL connection, autocommitting unless told otherwise. Use with ``contextlib.closing``."""
+        """A PyMySQL connection, autocommitting and without TLS unless told otherwise; to be closed."""
+        options.setdefault("ssl_disabled", not any(name.startswith("ssl") for name in options))
         options.setdefault("autocommit", True)
         options.setdefault("charset", "utf8mb4")
         return pymysql.connect(

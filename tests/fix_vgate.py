@@ -48,8 +48,9 @@ class VgateProcess:
     lines: list[str] = field(default_factory=list)
 
     def connect(self, database: str | None = None, **options: Any) -> pymysql.Connection[Any]:
-        """A PyMySQL connection through vgate, autocommitting unless told otherwise."""
+        """A PyMySQL connection through vgate, autocommitting and without TLS unless told otherwise."""
         settings: dict[str, Any] = {"autocommit": True, "charset": "utf8mb4", "user": USER, "password": PASSWORD}
+        settings["ssl_disabled"] = not any(name.startswith("ssl") for name in options)
         settings.update(options)
         return pymysql.connect(host=self.host, port=self.port, database=database, **settings)
 

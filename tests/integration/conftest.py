@@ -37,12 +37,12 @@ def pair(standing: VgateProcess, cluster: Cluster) -> Iterator[Oracle]:
     """Sessions in keyspace ``customer`` and in the database of that name; all keyspaces are empty."""
     for server in cluster.servers:
         empty(server)
-    with closing(standing.connect(ssl_disabled=True)) as connection, connection.cursor() as cursor:
+    with closing(standing.connect()) as connection, connection.cursor() as cursor:
         for keyspace in KEYSPACES:  # what vgate knew of the tables that were there is not true any more
             cursor.execute(f"drop table if exists {keyspace}.nothing_of_this_name")
     with (
-        closing(standing.connect("customer", ssl_disabled=True)) as one,
-        closing(cluster.plain.connect("customer", ssl_disabled=True)) as other,
+        closing(standing.connect("customer")) as one,
+        closing(cluster.plain.connect("customer")) as other,
     ):
         yield Oracle(one, other, cluster, standing)
 
@@ -67,7 +67,7 @@ def stocked(pair: Oracle) -> Oracle:
 @pytest.fixture
 def others(stocked: Oracle) -> Iterator[list[Connection]]:
     """Clients who came before anything was set; there are as many as will get hold of every idle connection."""
-    connections = [stocked.process.connect("product", ssl_disabled=True) for _ in range(4)]
+    connections = [stocked.process.connect("product") for _ in range(4)]
     yield connections
     for connection in connections:
         connection._force_close()
@@ -76,7 +76,7 @@ def others(stocked: Oracle) -> Iterator[list[Connection]]:
 def empty(server: Server) -> None:
     """Drop what is in the keyspaces' databases; the databases stay, as vgate's connections are in them."""
     # Without TLS: PyMySQL reads the certificates of the world for each connection, which takes longer than most tests.
-    with closing(server.connect(ssl_disabled=True)) as connection, connection.cursor() as cursor:
+    with closing(server.connect()) as connection, connection.cursor() as cursor:
         cursor.execute("set lock_wait_timeout = 10")
         cursor.execute(
             "select table_schema, table_name, if(table_type = 'VIEW', 'view', 'table') from information_schema.tables"

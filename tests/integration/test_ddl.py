@@ -179,7 +179,7 @@ def test_one_shard_can_be_mended_alone(pair: Oracle) -> None:
 def test_plans_follow_the_tables(pair: Oracle) -> None:
     """Every client's next statement sees the table as it is now, from the plan cache or not."""
     vgate = pair.process
-    with closing(vgate.connect("customer", ssl_disabled=True)) as other:
+    with closing(vgate.connect("customer")) as other:
         for definition, rows, look in (
             ("customer_id bigint primary key, n int", "(1, 1), (4, 4)", "customer_id = 4"),
             ("n int, customer_id bigint primary key", "(1, 1), (4, 4)", "customer_id = 4"),
@@ -202,7 +202,7 @@ def test_plans_follow_the_tables(pair: Oracle) -> None:
 def test_ddl_waits_for_transactions(pair: Oracle) -> None:
     pair.both("create table customer (customer_id bigint primary key, n int)")
     pair.both("insert into customer values (1, 1), (4, 4)", ignore=["insert_id"])
-    with closing(pair.process.connect("customer", ssl_disabled=True)) as other:
+    with closing(pair.process.connect("customer")) as other:
         ask(other, "begin")
         ask(other, "select * from customer where customer_id = 4")
         slow = Later(pair.vgate, "alter table customer add column z int /* slow */")

@@ -56,9 +56,9 @@ def test_use_aims_at_a_keyspace_or_a_shard(stocked: Oracle, target: str) -> None
 
 def test_the_target_may_be_named_at_login_and_by_com_init_db(stocked: Oracle) -> None:
     for target, expected in (("customer", LOW + HIGH), ("customer:-80", LOW), ("customer/80-@primary", HIGH)):
-        with closing(stocked.process.connect(target, ssl_disabled=True)) as connection:
+        with closing(stocked.process.connect(target)) as connection:
             assert unames(connection, "select uname from customer") == expected
-        with closing(stocked.process.connect("product", ssl_disabled=True)) as connection:
+        with closing(stocked.process.connect("product")) as connection:
             connection.select_db(target)
             assert unames(connection, "select uname from customer") == expected
             with pytest.raises(pymysql.err.MySQLError):
@@ -144,8 +144,8 @@ select * from product.product
 def test_qualified_names_lead_to_their_keyspace(stocked: Oracle, start: str | None) -> None:
     """From wherever the session aims; from a shard, as far as that shard has the rows."""
     with (
-        closing(stocked.process.connect(ssl_disabled=True)) as one,
-        closing(stocked.cluster.plain.connect(ssl_disabled=True)) as other,
+        closing(stocked.process.connect()) as one,
+        closing(stocked.cluster.plain.connect()) as other,
     ):
         if start is not None:
             ask(one, f"use {start}")
@@ -172,7 +172,7 @@ def test_two_keyspaces_in_one_statement(stocked: Oracle) -> None:
 
 
 def test_without_a_keyspace(stocked: Oracle) -> None:
-    with closing(stocked.process.connect(ssl_disabled=True)) as connection:
+    with closing(stocked.process.connect()) as connection:
         assert ask(connection, "select database()").rows == ((None,),)
         assert codes(connection, "select 1", "begin", "commit", "set names utf8mb4", "show databases") == [0] * 5
         assert codes(connection, "select * from nosuch", "show tables", "create table t (a int)") == [NO_DATABASE] * 3
@@ -225,8 +225,8 @@ def renamed(fresh: Cluster, start_vgate: StartVgate) -> Iterator[tuple[VgateProc
         fresh.plain.query(f"drop database if exists {keyspace}")
         fresh.plain.query(f"create database {keyspace}")
     with (
-        closing(vgate.connect("customer", ssl_disabled=True)) as one,
-        closing(fresh.plain.connect("customer", ssl_disabled=True)) as other,
+        closing(vgate.connect("customer")) as one,
+        closing(fresh.plain.connect("customer")) as other,
     ):
         yield vgate, Oracle(one, other, fresh, vgate)
 

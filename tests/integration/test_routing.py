@@ -59,8 +59,8 @@ def heard(cluster: Cluster) -> Iterator[dict[str, set[str]]]:
     """Which shards are sent each statement with a mark (``/* mark 7 */``), as the servers log it; known at the end."""
     said: dict[str, set[str]] = {}
     with (
-        closing(cluster[LOW].connect(ssl_disabled=True)) as low,
-        closing(cluster[HIGH].connect(ssl_disabled=True)) as high,
+        closing(cluster[LOW].connect()) as low,
+        closing(cluster[HIGH].connect()) as high,
     ):
         both = {LOW: low, HIGH: high}
         for connection in both.values():
@@ -317,8 +317,8 @@ def test_one_shard_answers_whatever_mysql_can_say(oracle: Oracle, statement: str
 def test_clients_that_count_found_rows(oracle: Oracle) -> None:
     """CLIENT_FOUND_ROWS: an UPDATE tells how many rows were found, and not how many were changed."""
     with (
-        closing(oracle.process.connect("customer", client_flag=2, ssl_disabled=True)) as one,
-        closing(oracle.cluster.plain.connect("customer", client_flag=2, ssl_disabled=True)) as other,
+        closing(oracle.process.connect("customer", client_flag=2)) as one,
+        closing(oracle.cluster.plain.connect("customer", client_flag=2)) as other,
     ):
         for statement in ("update customer set n = 1", "update customer set n = 1", "update customer set n = 1 where "
                           "customer_id = 4", "update customer set n = n where customer_id in (1, 4)",
@@ -369,8 +369,8 @@ def answers(connection: Connection) -> list[Answer]:
 def test_the_number_of_shards_changes_nothing(fresh: Cluster, start_vgate: StartVgate, shards: list[str]) -> None:
     vgate = start_vgate(SEVERAL.format(shards=shards))
     with (
-        closing(vgate.connect("customer", ssl_disabled=True)) as one,
-        closing(fresh.plain.connect("customer", ssl_disabled=True)) as other,
+        closing(vgate.connect("customer")) as one,
+        closing(fresh.plain.connect("customer")) as other,
     ):
         for statement, mine, theirs in zip(SAME, answers(one), answers(other), strict=True):
             assert mine == theirs, statement

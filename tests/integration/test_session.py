@@ -200,7 +200,7 @@ def test_what_one_client_does_to_itself_others_do_not_feel(
         assert ask(others[0], f"create procedure {program}").error is None
     locks = "lock" in script and not leaves  # a lock that is still held is meant to be felt
     with contextlib.ExitStack() as at_the_end:
-        one = stocked.process.connect("product", ssl_disabled=True)
+        one = stocked.process.connect("product")
         at_the_end.callback(one._force_close)
         for statement in script.split("; "):
             ask(one, statement)
@@ -210,10 +210,10 @@ def test_what_one_client_does_to_itself_others_do_not_feel(
             running = "select count(*) from information_schema.innodb_trx"
             until(lambda: product.query(running) == ((0,),), "not rolled back")
             until(lambda: product.query("select is_free_lock('l')") == ((1,),), "not released")
-        late = stocked.process.connect("product", ssl_disabled=True)
+        late = stocked.process.connect("product")
         at_the_end.callback(late.close)
         for connection in (*others, late):
-            with closing(plain.connect("product", ssl_disabled=True)) as reference:
+            with closing(plain.connect("product")) as reference:
                 for look in LOOKS:
                     if locks and ("lock" in look or "into" in look or "delete" in look):
                         continue

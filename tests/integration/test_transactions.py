@@ -41,7 +41,7 @@ def oracle(pair: Oracle) -> Oracle:
 @pytest.fixture
 def other(oracle: Oracle) -> Iterator[Connection]:
     """Another client of the same vgate."""
-    with closing(oracle.process.connect("customer", ssl_disabled=True)) as connection:
+    with closing(oracle.process.connect("customer")) as connection:
         yield connection
 
 

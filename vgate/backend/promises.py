@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vgate.planner.columns import ColumnKind, ColumnType, TableInfo, UniqueKey, compares_bytes
+from vgate.planner.columns import ColumnKind, ColumnType, TableInfo, UniqueKey
+from vgate.planner.loose import folding_of
+from vgate.planner.values import LOOSE_VINDEXES, equal_texts_share_ids
 from vgate.vindex.base import Vindex
 from vgate.vschema.model import ColumnVindex, Keyspace, Table
 
@@ -46,9 +48,6 @@ class ForeignKey:
     table: str
     referenced: tuple[str, ...]
 
-
-NUMERIC_VINDEXES = frozenset({"hash", "numeric", "reverse_bits", "numeric_static_map"})
-BYTE_VINDEXES = frozenset({"binary", "binary_md5", "xxhash"})
 
 
 def judge(
@@ -96,13 +95,26 @@ def _routable(where: str, column: ColumnType, vindex: Vindex) -> Iterator[Findin
             where, f"{label} has a type that values cannot be routed by",
             "Use an integer, DECIMAL, DATE, VARCHAR or VARBINARY column.", Severity.FAULT,
         )
-    elif vindex.type in NUMERIC_VINDEXES:
+    elif not vindex.takes_text:
         yield from _numeric(where, label, column, vindex)
-    elif column.kind is ColumnKind.TEXT and vindex.type in BYTE_VINDEXES and not compares_bytes(column.collation):
+    elif column.kind is ColumnKind.TEXT:
+        yield from _text(where, label, column, vindex)
+
+
+def _text(where: str, label: str, column: ColumnType, vindex: Vindex) -> Iterator[Finding]:
+    if equal_texts_share_ids(column.collation, column.fixed, vindex.type, vindex.takes_text):
+        return
+    if vindex.type not in LOOSE_VINDEXES:
         yield Finding(
             where, f"{label} has collation {column.collation}, under which values are equal whose bytes are not, but"
             f" vindex {vindex.name} ({vindex.type}) places rows by bytes: conditions on it go to every shard",
             "Use utf8mb4_0900_bin (MySQL), utf8mb4_nopad_bin (MariaDB) or VARBINARY, or a unicode_loose vindex.",
+        )
+    elif folding_of(column.collation) is None:
+        yield Finding(
+            where, f"{label} has collation {column.collation}, and which values that takes for equal is not known,"
+            f" so that vindex {vindex.name} ({vindex.type}) cannot find them: conditions on it go to every shard",
+            "Use utf8mb4_0900_ai_ci (MySQL), utf8mb4_unicode_ci or utf8mb4_general_ci.",
         )
 
 

@@ -20,12 +20,14 @@ keyspaces:
   ks:
     sharded: true
     shards: ["-80", "80-"]
-    vindexes: {hash: {type: hash}, hash2: {type: hash}, xx: {type: xxhash}, null: {type: null}}
+    vindexes: {hash: {type: hash}, hash2: {type: hash}, xx: {type: xxhash}, null: {type: null},
+               loose: {type: unicode_loose_xxhash}}
     tables:
       t: {column_vindexes: [{column: id, name: hash}], auto_increment: {column: seqid, sequence: s}}
       p: {column_vindexes: [{column: id, name: hash2}]}
       x: {column_vindexes: [{column: id, name: xx}]}
       n: {column_vindexes: [{column: id, name: null}]}
+      u: {column_vindexes: [{column: id, name: loose}]}
 """
 VSCHEMA = parse_vschema(TEXT, filename="", environ={}, read_file=lambda name: name)
 KEYSPACE = VSCHEMA.keyspace("ks")
@@ -59,6 +61,25 @@ def test_sharding_columns_for_hash(column: ColumnType, severity: Severity, words
     assert finding.severity is severity
     assert words in finding.what
     assert finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("table", "sql", "collation", "words"),
+    [
+        ("x", "varchar(9)", "utf8mb4_general_ci", "whose bytes are not"),
+        ("x", "varchar(9)", "utf8mb4_bin", "whose bytes are not"),  # 'a' = 'a '
+        ("x", "char(9)", "utf8mb4_bin", ""),  # it stores no trailing spaces
+        ("x", "varchar(9)", "utf8mb4_0900_bin", ""),
+        ("u", "varchar(9)", "utf8mb4_0900_ai_ci", ""),
+        ("u", "varchar(9)", "utf8mb4_bin", ""),
+        ("u", "varchar(9)", "utf8mb4_hungarian_ci", "is not known"),
+    ],
+)
+def test_sharding_columns_of_text(table: str, sql: str, collation: str, words: str) -> None:
+    column = ColumnType("id", sql, ColumnKind.TEXT, 9, fixed=sql == "char(9)", charset="utf8mb4", collation=collation)
+    found = said(table, [column])
+    assert [words in one.what for one in found] == ([True] if words else [])
+    assert all(one.remedy for one in found)
 
 
 def test_sharding_columns_that_hash_takes() -> None:
@@ -140,8 +161,8 @@ def test_servers_that_differ() -> None:
 
 
 def test_tables_that_differ() -> None:
-    left = {"t": "CREATE TABLE `t` (\n  `a` int,\n  `b` int\n)", "p": "x", "x": "y", "n": "z"}
-    right = {"t": "CREATE TABLE `t` (\n  `a` int,\n  `b` bigint\n)", "p": "x", "x": "y", "more": "z"}
+    left = {"t": "CREATE TABLE `t` (\n  `a` int,\n  `b` int\n)", "p": "x", "x": "y", "u": "y", "n": "z"}
+    right = {"t": "CREATE TABLE `t` (\n  `a` int,\n  `b` bigint\n)", "p": "x", "x": "y", "u": "y", "more": "z"}
     found = {finding.where: finding for finding in compare_tables(view((FACTS, left), (FACTS, right)))}
     assert found["ks.t"].severity is Severity.FAULT
     assert found["ks.t"].what.endswith("only s0 has '`b` int' and only s1 has '`b` bigint'")
