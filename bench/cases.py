@@ -8,7 +8,7 @@ servers and proxies came to be is not.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -17,7 +17,7 @@ from bench.client import Client, ClientError, repeat_for
 from bench.figures import Comparison, Sample
 from bench.process import cpu_seconds
 from bench.proxies import HAPROXY, VGATE, WAYS, BenchError, Way
-from bench.servers import DATABASE, LOWER, ROWS, WHOLE, Servers, shard_of
+from bench.servers import DATABASE, LOWER, OLTP, ROWS, WHOLE, Servers, shard_of
 
 TARGET: Final = f"USE `{DATABASE}:{LOWER}`"
 """How a client of vgate aims at one shard. The other ways have all rows in one place anyway."""
@@ -112,11 +112,44 @@ class Select:
         return _loaded(place.ways[way_of(lane)], self.clients, seconds, options)[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Oltp:
+    """A script of sysbench's own as it is, which prepares its statements; a transaction is one event.
+
+    ``database``: where its table is; vgate has that of OLTP as an unsharded keyspace.
+    """
+
+    name: str
+    script: str
+    clients: int
+    database: str = DATABASE
+    wanted: float | None = None
+    unit: str = "/s"
+    lanes: tuple[str, ...] = WAYS
+
+    @property
+    def comparison(self) -> Comparison:
+        return Comparison(VGATE, HAPROXY, self.wanted)
+
+    def check(self, place: Place, lane: str) -> None:
+        """Nothing beforehand: sysbench fails on errors, and the point select's answers are those of ``Select``."""
+
+    def measure(self, place: Place, lane: str, turn: int, seconds: float) -> Sample:
+        # Ids at random may make two clients wait for each other: sysbench's own scripts begin anew on 1213 and 1205.
+        options = {"tables": "1", "table-size": str(ROWS), "rand-seed": str(turn + 1), "rand-type": "uniform"}
+        way = place.ways[way_of(lane)]
+        return _loaded(way, self.clients, seconds, options, self.script, self.database)[0]
+
+
 def _loaded(
-    way: Way, clients: int, seconds: float, options: Mapping[str, str]
+    way: Way, clients: int, seconds: float, options: Mapping[str, str], script: str = "", database: str = DATABASE
 ) -> tuple[Sample, sysbench.Count]:
+    endpoint = replace(way.endpoint(), database=database)
     before = _cpu(way)
-    count = sysbench.run(way.endpoint(), clients, seconds, options)
+    if script:
+        count = sysbench.run(endpoint, clients, seconds, options, script=script, prepared=True)
+    else:
+        count = sysbench.run(endpoint, clients, seconds, options)
     return _sample(way, count.rate, before, count.events), count
 
 
@@ -235,6 +268,10 @@ def select_cases() -> dict[str, list[Case]]:
         "point": [
             Select(f"point select, {MANY} clients", MANY, (statements.POINT,), wanted=0.65),
             Select("point select, 1 client", 1, (statements.POINT,), wanted=0.7),
+        ],
+        "prepared": [
+            Oltp(f"prepared point select, {MANY} clients", "oltp_point_select", MANY, wanted=0.65),
+            Oltp(f"oltp_read_write, prepared, {MANY} clients", "oltp_read_write", MANY, OLTP, wanted=0.6),
         ],
         "shapes": [
             Select(f"{len(many)} shapes in turn, {MANY} clients", MANY, many, wanted=0.65),

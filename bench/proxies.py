@@ -27,7 +27,7 @@ from typing import Final
 import yaml
 
 from bench.client import Endpoint
-from bench.servers import DATABASE, LOWER, PASSWORD, SEQUENCES, UPPER, USER, WHOLE, Servers
+from bench.servers import DATABASE, LOWER, OLTP, PASSWORD, SEQUENCES, UPPER, USER, WHOLE, Servers
 from vgate.config import native_hash
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
@@ -173,6 +173,7 @@ def _vschema(servers: Servers) -> dict[str, object]:
                 "tables": {"items_seq": {"type": "sequence"}},
                 "shards": {"-": _address(servers, SEQUENCES, SEQUENCES)},
             },
+            OLTP: {"sharded": False, "shards": {"-": _address(servers, WHOLE, OLTP)}},
             DATABASE: {
                 "sharded": True,
                 "vindexes": {"hash": {"type": "hash"}},

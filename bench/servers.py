@@ -2,6 +2,7 @@
 
 Four private servers: ``whole`` holds every row and is what a client reaches directly and through HAProxy; the two
 shards hold the same rows, each on the shard of its id, and the fourth holds the sequence; these three are vgate's.
+``whole`` also has the database ``oltp``, a copy that sysbench's oltp_read_write may change, whichever way it comes.
 Rows are computed from their id by the servers themselves, so all of them have equal ones. They are put on the servers
 directly: what is measured has no part in it. Which shard an id belongs to is computed here once more, not asked.
 
@@ -29,7 +30,7 @@ from vgate.local.programs import find_programs
 from vgate.local.server import LocalServer
 
 USER, PASSWORD = "bench", "bench's password"
-DATABASE, SEQUENCES = "bench", "ids"
+DATABASE, OLTP, SEQUENCES = "bench", "oltp", "ids"
 WHOLE, LOWER, UPPER = "whole", "-80", "80-"
 ROWS: Final = 100_000
 CACHE: Final = 1000
@@ -143,6 +144,10 @@ def _fill(servers: Servers) -> None:
     for name, numbers in ids.items():
         auto = " AUTO_INCREMENT" if name == WHOLE else ""
         servers.run(name, *_rows("own_ids", numbers, ""), _ITEMS.format(auto))
+        if name == WHOLE:
+            table = f"{OLTP}.sbtest1"
+            servers.run(name, f"CREATE DATABASE {OLTP}", f"CREATE TABLE {table} LIKE sbtest1",
+                        f"INSERT INTO {table} SELECT * FROM sbtest1", f"ALTER TABLE {table} ADD KEY (k)")  # fmt: skip
         if name != UPPER:  # tables with all rows on one server, for statements that aim at one shard
             servers.run(name, *_rows("all_ids", every, "one_"))
     servers.run(SEQUENCES, *_SEQUENCE)

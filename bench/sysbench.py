@@ -1,4 +1,4 @@
-"""Runs sysbench with ``load.lua`` and reads what it counted.
+"""Runs sysbench with ``load.lua``, or a script of its own, and reads what it counted.
 
 sysbench is C and LuaJIT: of the two cores of a small machine it takes little from what is measured. It does not know
 which proxy it talks to; CPU time is taken by the caller.
@@ -35,16 +35,22 @@ class Count:
         return self.events / self.seconds
 
 
-def run(endpoint: Endpoint, clients: int, seconds: float, options: Mapping[str, str]) -> Count:
-    """Load from ``clients`` connections, for whole seconds. Raises BenchError for any error an answer carries."""
+def run(
+    endpoint: Endpoint, clients: int, seconds: float, options: Mapping[str, str], *, script: str = str(SCRIPT),
+    prepared: bool = False,
+) -> Count:
+    """Load from ``clients`` connections, for whole seconds. Raises BenchError for any error an answer carries.
+
+    ``script``: a file, or the name of one of sysbench's own. ``prepared``: it prepares its statements.
+    """
     program = shutil.which("sysbench")
     if program is None:
         raise BenchError("sysbench was not found: install it (make bench does), or name cases that need none")
     command = [
-        program, str(SCRIPT), "--db-driver=mysql", f"--mysql-host={endpoint.host}", f"--mysql-port={endpoint.port}",
+        program, script, "--db-driver=mysql", f"--mysql-host={endpoint.host}", f"--mysql-port={endpoint.port}",
         f"--mysql-user={endpoint.user}", f"--mysql-password={endpoint.password}", f"--mysql-db={endpoint.database}",
-        "--mysql-ignore-errors=none", "--db-ps-mode=disable", f"--threads={clients}", "--events=0",
-        f"--time={max(1, round(seconds))}", "--percentile=99",
+        "--mysql-ignore-errors=none", f"--db-ps-mode={'auto' if prepared else 'disable'}", f"--threads={clients}",
+        "--events=0", f"--time={max(1, round(seconds))}", "--percentile=99",
         *(f"--{name}={value}" for name, value in options.items()), "run",
     ]  # fmt: skip
     try:
