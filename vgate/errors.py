@@ -140,6 +140,15 @@ UNKNOWN_SHARD = Fault("VG05001", 1049, "42000", "keyspace '{keyspace}' has no sh
 # -- 09: precondition -------------------------------------------------------------------------------------------
 CANNOT_MAP = Fault("VT09023", 1105, "HY000", "could not map {values} to a keyspace id")
 
+VSCHEMA_CHANGE = Fault("", 1815, "HY000", "{reason}")
+VSCHEMA_INVALID = Fault("VG09002", 1815, "HY000", "{what}: {reason}", "Nothing was changed.")
+VSCHEMA_FILE = Fault(
+    "VG09003", 1815, "HY000", "vschema.yaml was not changed: {reason}", "Change the file by hand; vgate takes it up."
+)
+VSCHEMA_RESTART = Fault(
+    "VG09004", 1815, "HY000", "vschema.yaml was edited in a way that needs a restart: {reason}", "Restart vgate."
+)
+
 # -- 12: unsupported --------------------------------------------------------------------------------------------
 UNSUPPORTED = Fault("VT12001", 1235, "42000", "unsupported: {construct}")
 

@@ -22,6 +22,7 @@ from vgate.errors import (
     NO_SAVEPOINT,
     NO_SUCH_THREAD,
     UNSUPPORTED,
+    WRITE_DENIED,
 )
 from vgate.planner.build import plan_next
 from vgate.planner.explain import explain
@@ -31,6 +32,7 @@ from vgate.query.columns import Columns
 from vgate.query.grants import check, check_keyspace
 from vgate.query.ties import SHARED, bare, reads_insert_id, reads_last_statement
 from vgate.session.session import Diagnostic
+from vgate.sql.alter_vschema import AddAutoIncrement, AlterVschema, Change
 from vgate.sql.lexer import TokenKind
 from vgate.sql.statements import (
     Assignment,
@@ -117,6 +119,9 @@ class OwnStatements:
                 out.ok()
             case Vexplain(start=start):
                 await self._explain(text[start:], out)
+            case AlterVschema(change=change):
+                await self._alter(change)
+                out.ok()
             case _:
                 assert_never(statement)
         session.row_count = -1 if isinstance(statement, ShowVgate | SelectNext | Vexplain) else 0
@@ -406,6 +411,19 @@ class OwnStatements:
         planned, slots = await self.conversation.plan_for_explain(text)
         lines = explain(planned, slots).splitlines()
         out.rows([text_column("VEXPLAIN")], [[line.encode()] for line in lines])
+
+    # -- the VSchema ----------------------------------------------------------------------------------------------
+
+    async def _alter(self, change: Change) -> None:
+        """ALTER VSCHEMA: who may write to a keyspace may change what is said of it."""
+        login = self.session.login
+        change = replace(change, keyspace=change.keyspace or self.conversation.keyspace())
+        check_keyspace(login, change.keyspace)
+        if isinstance(change, AddAutoIncrement) and change.sequence_keyspace:
+            check_keyspace(login, change.sequence_keyspace)
+        if login.read_only:
+            raise WRITE_DENIED(user=login.user, host=login.host)
+        await self.conversation.gate.living.change([change])
 
     # -- KILL -----------------------------------------------------------------------------------------------------
 
