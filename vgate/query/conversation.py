@@ -27,6 +27,7 @@ from vgate.engine.insert import InsertRun
 from vgate.engine.output import AnswerCut, Downstream, Output
 from vgate.engine.route import run_any, run_every, run_next, run_route
 from vgate.engine.single import certainly_generated, run_single, settle
+from vgate.engine.vindex_rows import run_vindex_rows
 from vgate.errors import (
     EMPTY_QUERY,
     NO_DATABASE,
@@ -50,6 +51,7 @@ from vgate.planner.plan import (
     Planned,
     Refuse,
     Route,
+    VindexRows,
 )
 from vgate.planner.resolve import fast_point
 from vgate.query import grants
@@ -519,6 +521,8 @@ class Conversation:
             case NextValue():
                 await run_next(call, node, self.gate.sequences)
                 return True
+            case VindexRows():
+                return await run_vindex_rows(call, node)
             case EveryShard():
                 await run_every(call, node, self.gate.living.tables_changed)
                 return True

@@ -31,8 +31,9 @@ from vgate.query import variables
 from vgate.query.columns import Columns
 from vgate.query.grants import check, check_keyspace
 from vgate.query.ties import SHARED, bare, reads_insert_id, reads_last_statement
+from vgate.query.vschema_shows import show_vschema
 from vgate.session.session import Diagnostic
-from vgate.sql.alter_vschema import AddAutoIncrement, AlterVschema, Change
+from vgate.sql.alter_vschema import AddAutoIncrement, AlterVschema, Change, ShowVschema
 from vgate.sql.lexer import TokenKind
 from vgate.sql.statements import (
     Assignment,
@@ -114,6 +115,8 @@ class OwnStatements:
                 await self._next(statement, text, out)
             case ShowVgate(what=what, like=like):
                 self._show(what, like, text, out)
+            case ShowVschema():
+                self._show_vschema(statement, out)
             case Kill(connection_id=number, query_only=query_only):
                 self._kill(number, query_only=query_only)
                 out.ok()
@@ -124,9 +127,9 @@ class OwnStatements:
                 out.ok()
             case _:
                 assert_never(statement)
-        session.row_count = -1 if isinstance(statement, ShowVgate | SelectNext | Vexplain) else 0
+        session.row_count = -1 if isinstance(statement, ShowVgate | ShowVschema | SelectNext | Vexplain) else 0
         session.found_rows = None
-        if not session.keeps_warnings and not isinstance(statement, ShowVgate):
+        if not session.keeps_warnings and not isinstance(statement, ShowVgate | ShowVschema):
             session.diagnostics = []
 
     # -- target ---------------------------------------------------------------------------------------------------
@@ -347,14 +350,17 @@ class OwnStatements:
                 names = [name for name in (*vschema.keyspaces, "information_schema") if matches(name)]
                 label = f"Database ({like})" if like is not None else "Database"
                 out.rows(self.columns.databases(label), [[name.encode()] for name in sorted(names)])
+            case "keyspaces":
+                found = sorted(filter(matches, vschema.keyspaces))
+                out.rows([text_column("Database")], [[name.encode()] for name in found])
             case "vitess_shards":
                 shards = [f"{k.name}/{s.name}" for k in vschema.keyspaces.values() for s in k.shards]
                 out.rows([text_column("Shards")], [[name.encode()] for name in shards if matches(name)])
             case "vitess_target":
                 out.rows([text_column("Target")], [[str(session.target).encode()]])
             case "warnings" | "errors":
-                found = [one for one in session.diagnostics if what == "warnings" or one.level == "Error"]
-                rows = [[d.level.encode(), b"%d" % d.code, d.message.encode()] for d in _limited(found, text)]
+                noted = [one for one in session.diagnostics if what == "warnings" or one.level == "Error"]
+                rows = [[d.level.encode(), b"%d" % d.code, d.message.encode()] for d in _limited(noted, text)]
                 out.rows(self.columns.warnings(), rows)
             case _:
                 word = "warning_count" if what == "count_warnings" else "error_count"
@@ -413,6 +419,11 @@ class OwnStatements:
         out.rows([text_column("VEXPLAIN")], [[line.encode()] for line in lines])
 
     # -- the VSchema ----------------------------------------------------------------------------------------------
+
+    def _show_vschema(self, statement: ShowVschema, out: Output) -> None:
+        vschema = self.conversation.gate.cluster.vschema
+        shown = show_vschema(statement, self.session.target.keyspace, vschema, like_filter(statement.like))
+        out.rows(list(map(text_column, shown.columns)), [[cell.encode() for cell in row] for row in shown.rows])
 
     async def _alter(self, change: Change) -> None:
         """ALTER VSCHEMA: who may write to a keyspace may change what is said of it."""

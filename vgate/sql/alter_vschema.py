@@ -1,7 +1,7 @@
-"""``ALTER VSCHEMA``: the ten forms of Vitess, from tokens to what they ask for.
+"""``ALTER VSCHEMA``, in the ten forms of Vitess, and ``SHOW VSCHEMA``: from tokens to what they ask for.
 
-Each form is a frozen dataclass that ``vschema.changes`` carries out; a keyspace that the statement does not name is
-"". It does not know whether what is named exists.
+Each form of the former is a frozen dataclass that ``vschema.changes`` carries out; a keyspace that the statement does
+not name is "". It does not know whether what is named exists.
 """
 
 from __future__ import annotations
@@ -114,6 +114,30 @@ class AlterVschema:
     """The whole statement."""
 
     change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class ShowVschema:
+    """``SHOW VSCHEMA TABLES | VINDEXES [ON [ks.]t] | KEYSPACES [LIKE pattern]``; without ON ``table`` is ""."""
+
+    what: str
+    keyspace: str = ""
+    table: str = ""
+    like: str | None = None
+
+
+def read_show(reader: Reader) -> ShowVschema:
+    """What follows SHOW VSCHEMA. Raises VgateError for a form that does not exist."""
+    what = reader.peek()
+    if what not in ("tables", "vindexes", "keyspaces"):
+        raise reader.syntax()
+    reader.at += 1
+    keyspace = table = ""
+    if what == "vindexes" and (reader.accept("on") or reader.accept("from")):
+        keyspace, table = _qualified(reader)
+    like = reader.name_or_string() if reader.accept("like") else None
+    reader.finish()
+    return ShowVschema(what, keyspace, table, like)
 
 
 def read_alter(reader: Reader) -> AlterVschema | None:

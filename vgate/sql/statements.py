@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vgate.errors import SYNTAX, VgateError
-from vgate.sql.alter_vschema import AlterVschema, read_alter
+from vgate.sql.alter_vschema import AlterVschema, ShowVschema, read_alter, read_show
 from vgate.sql.lexer import LexMode, Token, TokenKind, lexer_for
 from vgate.sql.literals import LiteralKind, read_literal
 from vgate.sql.names import decoded, name_of
@@ -131,7 +131,7 @@ class Vexplain:
 
 Statement = (
     Use | Begin | Commit | Rollback | Savepoint | RollbackTo | ReleaseSavepoint | Set | SelectNext | ShowVgate | Kill
-    | Vexplain | AlterVschema
+    | Vexplain | AlterVschema | ShowVschema
 )
 
 FIRST_WORDS: Final = frozenset(
@@ -423,8 +423,8 @@ def _next(reader: _Reader) -> SelectNext | None:
 _SHOWS: Final[dict[tuple[str, ...], str]] = {
     ("databases",): "databases",
     ("schemas",): "databases",
-    ("keyspaces",): "databases",
-    ("vitess_keyspaces",): "databases",
+    ("keyspaces",): "keyspaces",
+    ("vitess_keyspaces",): "keyspaces",
     ("vitess_shards",): "vitess_shards",
     ("vitess_target",): "vitess_target",
     ("warnings",): "warnings",
@@ -434,7 +434,9 @@ _SHOWS: Final[dict[tuple[str, ...], str]] = {
 }
 
 
-def _show(reader: _Reader) -> ShowVgate | None:
+def _show(reader: _Reader) -> ShowVgate | ShowVschema | None:
+    if reader.accept("vschema"):
+        return read_show(reader)
     for words, what in _SHOWS.items():
         if reader.accept(*words):
             like = None
