@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
 
 from vgate.engine.call import Call
 from vgate.engine.route import run_any
@@ -62,20 +61,9 @@ def _value(raw: bytes, mode: LexMode) -> tuple[bytes, Value]:
     return literal.text, literal.text
 
 
-_EMPTY: Final = "substring(x'00', 2)"
-"""An empty VARBINARY; to MariaDB x'' is a CHAR(0)."""
-
-
-def _written(cell: bytes) -> str:
-    return f"x'{cell.hex()}'" if cell else _EMPTY
-
-
 def _table(rows: list[Row]) -> bytes:
-    """The derived table."""
-    if not rows:
-        nothing = ", ".join(f"{_EMPTY} as {name}" for name in COLUMNS)
-        return f"select {nothing} from dual where 1 = 0".encode()
-    selects = (
-        ", ".join(f"{_written(cell)} as {name}" for cell, name in zip(row, COLUMNS, strict=True)) for row in rows
-    )
+    """The derived table. The last SELECT has no row: it makes VARBINARYs of what MariaDB takes for CHAR(0)."""
+    selects = [", ".join(f"x'{cell.hex()}' as {name}" for cell, name in zip(row, COLUMNS, strict=True)) for row in rows]
+    columns = ", ".join(f"x'00' as {name}" for name in COLUMNS)
+    selects.append(f"{columns} from dual where 1 = 0")
     return " union all ".join(f"select {select}" for select in selects).encode()
