@@ -52,11 +52,14 @@ from vgate.planner.explain import explain as plan_text
 from vgate.planner.plan import Planned, Refuse
 from vgate.query.cache import PlanCache
 from vgate.query.gate import Gate
+from vgate.query.living import LivingVSchema
+from vgate.query.siblings import Post, Siblings, posts
 from vgate.sequences.store import ClusterStore
 from vgate.sequences.vitess import VitessSequences
 from vgate.sql.lexer import LexError, LexMode, VersionedComment, lexer_for
 from vgate.sql.statements import recognise
 from vgate.sql.versioned import Flavour, expand
+from vgate.vschema.file import Stamp, VSchemaFile
 from vgate.vschema.load import load_vschema
 from vgate.vschema.model import TableName, VSchema
 
@@ -76,6 +79,9 @@ class Service:
     vschema: VSchema
     config: Config
     config_path: Path | None = None
+    vschema_path: Path | None = None
+    vschema_stamp: Stamp | None = None
+    post: Post | None = None
 
 
 @asynccontextmanager
@@ -91,8 +97,12 @@ async def running(service: Service) -> AsyncIterator[tuple[Gate, Listener]]:
         async with asyncio.TaskGroup() as owner:
             reaper = owner.create_task(_reap(cluster))
             sequences = VitessSequences(ClusterStore(cluster), owner)
+            siblings, plans = Siblings(service.post, owner), PlanCache()
+            living = LivingVSchema(cluster, plans, siblings, _file(service), service.vschema_stamp)
+            siblings.listen(living.heard)
+            watcher = owner.create_task(living.watch())
             gate = Gate(
-                cluster, sequences, PlanCache(), max_allowed_packet=config.limits.max_allowed_packet,
+                cluster, sequences, plans, living, max_allowed_packet=config.limits.max_allowed_packet,
                 max_insert_rows=config.limits.max_insert_rows,
             )  # fmt: skip
             listener = Listener(gate, config, cluster.facts_for(None))
@@ -102,8 +112,14 @@ async def running(service: Service) -> AsyncIterator[tuple[Gate, Listener]]:
                 await listener.drain(DRAIN)
                 await gate.settled()
                 reaper.cancel()
+                watcher.cancel()
+                siblings.close()
     finally:
         cluster.close()
+
+
+def _file(service: Service) -> VSchemaFile | None:
+    return None if service.vschema_path is None else VSchemaFile(service.vschema_path, os.environ)
 
 
 async def _reap(cluster: Cluster) -> None:
@@ -125,21 +141,22 @@ def _backend_tls(tls: BackendTls) -> ssl.SSLContext | None:
 
 
 async def _serve_until_told(service: Service, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> None:
-    """One worker, from its first to its last client: SIGTERM and SIGINT end it, SIGHUP reads the users again."""
+    """One worker, from its first to its last client: SIGTERM and SIGINT end it, SIGHUP rereads users and VSchema."""
     loop = asyncio.get_running_loop()
     told = _told()
     parent = multiprocessing.parent_process()
     if parent is not None:  # a worker does not outlive who started it, whatever ended that
         loop.add_reader(parent.sentinel, told.set)
-    async with running(service) as (_, listener):
-        loop.add_signal_handler(signal.SIGHUP, _reload, service, listener)
+    async with running(service) as (gate, listener):
+        loop.add_signal_handler(signal.SIGHUP, _reload, service, gate, listener)
         for each in sockets:
             await listener.listen_on(each)
         ready()
         await told.wait()
 
 
-def _reload(service: Service, listener: Listener) -> None:
+def _reload(service: Service, gate: Gate, listener: Listener) -> None:
+    gate.living.look()
     if service.config_path is None:
         return
     try:
@@ -179,6 +196,7 @@ def _worker(service: Service, sockets: Sequence[socket.socket], report: Connecti
 
 def serve(options: ServeOptions) -> int:
     """``vgate serve``. Returns the exit code. Raises ConfigError."""
+    stamp = VSchemaFile(options.vschema, os.environ).stamp()
     vschema = load_vschema(options.vschema, environ=os.environ)
     config = Config() if options.config is None else load_config(options.config, environ=os.environ)
     require_users(config)
@@ -187,7 +205,7 @@ def serve(options: ServeOptions) -> int:
         raise ConfigError("; ".join(problem.text for problem in unknown))
     config = _overridden(config, options.listen, options.unix_socket)
     _log_to_stderr()
-    service = Service(vschema, config, options.config)
+    service = Service(vschema, config, options.config, options.vschema.absolute(), stamp)
     if options.workers > 1:
         return asyncio.run(_serve_with_workers(service, options.workers))
     sockets, address = _bound(config)
@@ -234,17 +252,19 @@ def local(options: LocalOptions) -> int:
             f"vgate local lets root in without a password, so it listens on loopback alone, not on {listen.host}; "
             "use `vgate serve` with users for other addresses"
         )
+    stamp = VSchemaFile(options.vschema, os.environ).stamp()
     vschema = load_vschema(options.vschema, environ=os.environ)
     config = Config(listen=listen, unix_socket=options.unix_socket, users=(User("root", b"", b""),))
     _log_to_stderr()
-    return asyncio.run(_local(options, vschema, config))
+    service = Service(vschema, config, None, options.vschema.absolute(), stamp)
+    return asyncio.run(_local(options, service))
 
 
-async def _local(options: LocalOptions, vschema: VSchema, config: Config) -> int:
+async def _local(options: LocalOptions, service: Service) -> int:
     """The servers live in this process's loop, vgate in a process of its own (or several): neither slows the other."""
     told = _told()
     servers = LocalCluster(
-        vschema, data=options.data, schema=options.schema, mysqld=options.mysqld, reset=options.reset,
+        service.vschema, data=options.data, schema=options.schema, mysqld=options.mysqld, reset=options.reset,
         log=lambda line: print(line, flush=True),
     )  # fmt: skip
     starting = asyncio.ensure_future(servers.__aenter__())
@@ -258,7 +278,7 @@ async def _local(options: LocalOptions, vschema: VSchema, config: Config) -> int
     addressed = await starting
     try:
         waiting.cancel()
-        return await _front(Service(addressed, config), options.workers, told, _command)
+        return await _front(replace(service, vschema=addressed), options.workers, told, _command)
     finally:
         await servers.__aexit__(None, None, None)
 
@@ -272,7 +292,9 @@ async def _front(service: Service, workers: int, told: asyncio.Event, more: Call
     context = multiprocessing.get_context("spawn")
     sockets, address = _bound(service.config)
     receive, send = context.Pipe(duplex=False)
-    processes = [context.Process(target=_worker, args=(service, sockets, send)) for _ in range(workers)]
+    processes = [
+        context.Process(target=_worker, args=(replace(service, post=post), sockets, send)) for post in posts(workers)
+    ]
     loop = asyncio.get_running_loop()
     try:
         for process in processes:

@@ -135,10 +135,24 @@ UNKNOWN_TABLE = Fault(
     "VT05004", 1146, "42S02", "table {name} not found in the vschema",
     "Add the table to vschema.yaml, or qualify it with its keyspace.",
 )
+UNKNOWN_VSCHEMA_TABLE = Fault("VT05005", 1146, "42S02", "table '{name}' does not exist in keyspace '{keyspace}'")
 UNKNOWN_SHARD = Fault("VG05001", 1049, "42000", "keyspace '{keyspace}' has no shard '{shard}'; it has {shards}")
 
 # -- 09: precondition -------------------------------------------------------------------------------------------
 CANNOT_MAP = Fault("VT09023", 1105, "HY000", "could not map {values} to a keyspace id")
+
+VINDEX_CONDITION = Fault(
+    "VT09018", 1105, "HY000",
+    "WHERE clause for vindex function must be of the form id = <val> or id in(<val>,...) ({reason})",
+)
+VSCHEMA_CHANGE = Fault("", 1815, "HY000", "{reason}")
+VSCHEMA_INVALID = Fault("VG09002", 1815, "HY000", "{what}: {reason}", "Nothing was changed.")
+VSCHEMA_FILE = Fault(
+    "VG09003", 1815, "HY000", "vschema.yaml was not changed: {reason}", "Change the file by hand; vgate takes it up."
+)
+VSCHEMA_RESTART = Fault(
+    "VG09004", 1815, "HY000", "vschema.yaml was edited in a way that needs a restart: {reason}", "Restart vgate."
+)
 
 # -- 12: unsupported --------------------------------------------------------------------------------------------
 UNSUPPORTED = Fault("VT12001", 1235, "42000", "unsupported: {construct}")

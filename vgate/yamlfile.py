@@ -135,14 +135,27 @@ class Report:
         self.warnings.sort(key=lambda p: p.line)
 
 
-def parse(text: str, report: Report) -> Node | None:
-    """The tree of ``text``, or None after a fault has been reported. An empty file is an empty mapping."""
-    text = text.removeprefix("\N{BYTE ORDER MARK}")
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A file's text as yaml can read it, character by character in the same places; ``braces`` undoes the stand-ins."""
+
+    text: str
+    braces: Mapping[int, str]
+
+
+def prepare(text: str) -> Prepared:
+    """The text with stand-ins for what YAML would read otherwise: the braces of ``${NAME}``, and JSON's tabs."""
     opening, closing = _brace_stand_ins(text)
     prepared = re.sub(r"\$\{([^{}\n]*)\}", rf"${opening}\1{closing}", _json_without_tabs(text))
+    return Prepared(prepared, str.maketrans({opening: "{", closing: "}"}))
+
+
+def parse(text: str, report: Report) -> Node | None:
+    """The tree of ``text``, or None after a fault has been reported. An empty file is an empty mapping."""
+    prepared = prepare(text.removeprefix("\N{BYTE ORDER MARK}"))
     try:
-        root = _compose(prepared)
-        converter = _Converter(report, str.maketrans({opening: "{", closing: "}"}))
+        root = _compose(prepared.text)
+        converter = _Converter(report, prepared.braces)
         return Map((), 1) if root is None else converter.convert(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -170,6 +170,25 @@ class Cluster:
                 warnings.append(f"{pool.label}: version is {answer.version}, other shards have {first.version}")
         return warnings
 
+    async def follow(self, vschema: VSchema) -> list[str]:
+        """Another VSchema from now on, whose keyspaces are the old ones, on the same shards, or new ones.
+
+        Connections stay, and statements under way keep the plans they have. Returns warnings about new shards.
+        """
+        new = {
+            name: KeyspaceServers(keyspace, self._pool)
+            for name, keyspace in vschema.keyspaces.items() if name not in self.keyspaces
+        }  # fmt: skip
+        warnings: list[str] = []
+        for name, servers in new.items():
+            warnings += await self._start_keyspace(name, servers)
+        for name, keyspace in vschema.keyspaces.items():
+            if name in self.keyspaces:
+                self.keyspaces[name].keyspace = keyspace
+        self.keyspaces = {name: new.get(name) or self.keyspaces[name] for name in vschema.keyspaces}
+        self.vschema = vschema
+        return warnings
+
     async def _facts_of(self, pool: Pool) -> ServerFacts | SqlError:
         try:
             connection = await pool.take(NO_SETTINGS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
@@ -80,8 +81,11 @@ def give_ok(call: Call, answer: Ok, insert_id: int | None = None) -> None:
     call.out.ok(answer.affected, answer.insert_id, answer.warnings, answer.info)
 
 
-async def run_every(call: Call, plan: EveryShard) -> None:
-    """Run DDL on every shard of a keyspace, in parallel. Raises the first error, naming the shards that did run it."""
+async def run_every(call: Call, plan: EveryShard, changed: Callable[[str], Awaitable[None]]) -> None:
+    """Run DDL on every shard of a keyspace, in parallel. Raises the first error, naming the shards that did run it.
+
+    ``changed`` hears of it before the client does.
+    """
     cluster = call.scope.cluster
     shards = cluster.keyspaces[plan.keyspace].keyspace.shards
     places = [(plan.keyspace, index) for index in range(len(shards))]
@@ -97,7 +101,10 @@ async def run_every(call: Call, plan: EveryShard) -> None:
             call.scope.give_back(place, connection)
         return answer if isinstance(answer, Ok) else Ok(status=answer.status, warnings=answer.warnings)
 
-    results = await asyncio.gather(*map(run, places), return_exceptions=True)
+    try:
+        results = await asyncio.gather(*map(run, places), return_exceptions=True)
+    finally:
+        await changed(plan.keyspace)
     outcomes = list(zip(places, results, strict=True))
     failed = [(place, result) for place, result in outcomes if isinstance(result, BaseException)]
     if failed:

@@ -19,11 +19,12 @@ from vgate.planner.ddl import plan_ddl, read_ddl
 from vgate.planner.functions import foreign_function, sequence_function
 from vgate.planner.inserts import plan_insert
 from vgate.planner.looks import LOOKS, ask, explained, plan_explained, plan_look
-from vgate.planner.plan import Access, AnyShard, Const, NextValue, Pass, Plan, Planned, Refuse, Slot
+from vgate.planner.plan import Access, AnyShard, Const, NextValue, Pass, Plan, Planned, Refuse, Slot, VindexRows
 from vgate.planner.reads import access_of_tree, plan_sharded
 from vgate.planner.references import References, references, resolve_name
 from vgate.planner.schemata import named_keyspaces
 from vgate.planner.statements import Words, construct_of
+from vgate.planner.vindex_functions import read_asked, table_asked, vindex_named
 from vgate.sql.lexer import LexError, LexMode, lexer_for
 from vgate.sql.rows import read_head
 from vgate.sql.tree import Tree, Unparsed, parse
@@ -66,6 +67,8 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
     words = Words(shape, mode)
     if verb in _QUERIES and b"next" in shape.lower():
         _check_next(words, keyspace, vschema)
+    if verb == "select" and (rows := _vindex_rows(text, words, mode, keyspace, vschema)) is not None:
+        return Planned(rows)
     mentioned = [name for name in words.qualifiers(vschema.keyspaces) if name != keyspace]
     current = vschema.keyspace(keyspace) if keyspace is not None else None
     plain = not mentioned and not words.qualifiers(_SCHEMAS) and not _about_databases(words, verb)
@@ -80,6 +83,16 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
     if verb not in _VERBS:
         raise syntax_error(text, text.lower().find(verb.encode("latin-1")))
     return Planned(_other(words, verb, mentioned, keyspace, vschema))
+
+
+def _vindex_rows(text: bytes, words: Words, mode: LexMode, keyspace: str | None, vschema: VSchema) -> VindexRows | None:
+    """The plan of a SELECT from a vindex; None for any other. Raises VINDEX_CONDITION."""
+    name = table_asked(words)
+    found = None if name is None else vindex_named(name, keyspace, vschema)
+    if found is None:
+        return None
+    read_asked(text, mode)
+    return VindexRows(found[0].name, found[1])
 
 
 _SCHEMAS: Final = frozenset({*SYSTEM_SCHEMAS, *(name.upper() for name in SYSTEM_SCHEMAS)})

@@ -26,6 +26,7 @@ from vgate.planner.plan import (
     Route,
     Slot,
     Source,
+    VindexRows,
     Where,
 )
 from vgate.sql.lexer import Slots
@@ -52,6 +53,8 @@ def _lines(plan: Plan, slots: Slots | None) -> list[str]:
             return _insert(plan)
         case NextValue(sequence=sequence, count=count):
             return [f"next values of sequence {sequence}: {_source(count, slots)}"]
+        case VindexRows(keyspace=keyspace, vindex=vindex):
+            return [f"rows of vindex {keyspace}.{vindex.name}: computed; any shard evaluates the statement over them"]
         case EveryShard(keyspace=keyspace):
             return [f"every shard of {keyspace}: the statement as it is"]
         case Refuse(error=error):

@@ -196,6 +196,14 @@ class NextValue:
 
 
 @dataclass(frozen=True, slots=True)
+class VindexRows:
+    """A SELECT from a vindex, as if it were a table (``planner.vindex_functions``)."""
+
+    keyspace: str
+    vindex: Vindex
+
+
+@dataclass(frozen=True, slots=True)
 class EveryShard:
     """DDL and other statements that each shard of the keyspace runs once, outside any transaction."""
 
@@ -211,7 +219,7 @@ class Refuse:
     error: VgateError
 
 
-Plan = Pass | AnyShard | Route | Insert | NextValue | EveryShard | Refuse
+Plan = Pass | AnyShard | Route | Insert | NextValue | VindexRows | EveryShard | Refuse
 
 
 @dataclass(frozen=True, slots=True)

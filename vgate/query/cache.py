@@ -126,6 +126,8 @@ class PlanCache:
         self._limit = limit
         self._size = 0
         self._partitions: dict[object, Partition] = {}
+        self.generation = 0
+        """Grows when all plans are dropped: what was planned before may not be kept after."""
 
     def partition(self, key: object) -> Partition:
         """The partition of ``key``, made when missing; it becomes the most recently used."""
@@ -149,7 +151,8 @@ class PlanCache:
         partition.clear()
 
     def clear(self) -> None:
-        """Drop all plans: what tables look like has changed."""
+        """Drop all plans: the VSchema, or what tables look like, has changed."""
+        self.generation += 1
         for partition in self._partitions.values():
             partition.clear()
         self._size = 0

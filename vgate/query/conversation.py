@@ -27,6 +27,7 @@ from vgate.engine.insert import InsertRun
 from vgate.engine.output import AnswerCut, Downstream, Output
 from vgate.engine.route import run_any, run_every, run_next, run_route
 from vgate.engine.single import certainly_generated, run_single, settle
+from vgate.engine.vindex_rows import run_vindex_rows
 from vgate.errors import (
     EMPTY_QUERY,
     NO_DATABASE,
@@ -50,6 +51,7 @@ from vgate.planner.plan import (
     Planned,
     Refuse,
     Route,
+    VindexRows,
 )
 from vgate.planner.resolve import fast_point
 from vgate.query import grants
@@ -107,14 +109,15 @@ class Client(Downstream, Protocol):
 
 
 class Catalog:
-    """What the planner may look at: the VSchema and the tables asked for so far."""
+    """What the planner may look at: the VSchema as it is now, whatever comes, and the tables asked for so far."""
 
     def __init__(self, gate: Gate) -> None:
         self._cluster = gate.cluster
+        self._vschema = gate.cluster.vschema
 
     @property
     def vschema(self) -> VSchema:
-        return self._cluster.vschema
+        return self._vschema
 
     def table(self, name: TableName) -> TableInfo | None:
         return self._cluster.table(name)
@@ -441,7 +444,8 @@ class Conversation:
         return call
 
     async def _plan(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
-        target = self.session.target
+        target, plans, partition = self.session.target, self.gate.plans, self.partition
+        generation = plans.generation
         if target.keyspace is not None and target.shard is not None:
             word = _FIRST_WORD.match(shape)
             verb = word[1].decode().lower() if word else ""
@@ -449,8 +453,8 @@ class Conversation:
         else:
             planned = await self.planned(text, shape, target.keyspace)
         cached = self._cached_plan(planned, shape)
-        if not isinstance(planned.plan, Refuse):
-            self.partition.add(shape, slots, cached, planned.depends)
+        if not isinstance(planned.plan, Refuse) and generation == plans.generation:
+            partition.add(shape, slots, cached, planned.depends)
         return cached
 
     def keyspace_of(self, node: Plan) -> str:
@@ -521,7 +525,7 @@ class Conversation:
                     return await run_single(call, self._place_of(node), call.text, node.access)
                 finally:
                     if cached.found.implicit_commit:
-                        self._tables_changed(node.keyspace)
+                        await self.gate.living.tables_changed(node.keyspace)
             case AnyShard():
                 return await run_any(call, node)
             case Route():
@@ -535,11 +539,10 @@ class Conversation:
             case NextValue():
                 await run_next(call, node, self.gate.sequences)
                 return True
+            case VindexRows():
+                return await run_vindex_rows(call, node)
             case EveryShard():
-                try:
-                    await run_every(call, node)
-                finally:
-                    self._tables_changed(node.keyspace)
+                await run_every(call, node, self.gate.living.tables_changed)
                 return True
         assert_never(node)
 
@@ -579,11 +582,6 @@ class Conversation:
                     await connection.query("SET @vgate_statement = NULL")
         finally:
             self.scope.give_back(place, connection)
-
-    def _tables_changed(self, keyspace: str) -> None:
-        """DDL ran: tables and plans have to be looked at anew."""
-        self.gate.cluster.forget_tables(keyspace)
-        self.gate.plans.clear()
 
     def keyspace(self) -> str:
         """The selected keyspace. Raises NO_DATABASE (1046)."""

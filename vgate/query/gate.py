@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from vgate.backend.cluster import Cluster
 from vgate.errors import UNKNOWN_KEYSPACE, UNKNOWN_SHARD, UNSUPPORTED, SqlError, VgateError
 from vgate.query.cache import PlanCache
+from vgate.query.living import LivingVSchema
 from vgate.sequences.vitess import VitessSequences
 from vgate.session.login import Login
 from vgate.session.settings import Settings, settings_of
@@ -37,6 +38,7 @@ class Gate:
     cluster: Cluster
     sequences: VitessSequences
     plans: PlanCache
+    living: LivingVSchema
     max_allowed_packet: int = 64 << 20
     max_insert_rows: int = 1_000_000
     clients: dict[int, Killable] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from vgate.errors import (
     NO_SAVEPOINT,
     NO_SUCH_THREAD,
     UNSUPPORTED,
+    WRITE_DENIED,
 )
 from vgate.planner.build import plan_next
 from vgate.planner.explain import explain
@@ -30,7 +31,9 @@ from vgate.query import variables
 from vgate.query.columns import Columns
 from vgate.query.grants import check, check_keyspace
 from vgate.query.ties import SHARED, bare, reads_insert_id, reads_last_statement
+from vgate.query.vschema_shows import show_vschema
 from vgate.session.session import Diagnostic
+from vgate.sql.alter_vschema import AddAutoIncrement, AlterVschema, Change, ShowVschema
 from vgate.sql.lexer import TokenKind
 from vgate.sql.statements import (
     Assignment,
@@ -112,16 +115,21 @@ class OwnStatements:
                 await self._next(statement, text, out)
             case ShowVgate(what=what, like=like):
                 self._show(what, like, text, out)
+            case ShowVschema():
+                self._show_vschema(statement, out)
             case Kill(connection_id=number, query_only=query_only):
                 self._kill(number, query_only=query_only)
                 out.ok()
             case Vexplain(start=start):
                 await self._explain(text[start:], out)
+            case AlterVschema(change=change):
+                await self._alter(change)
+                out.ok()
             case _:
                 assert_never(statement)
-        session.row_count = -1 if isinstance(statement, ShowVgate | SelectNext | Vexplain) else 0
+        session.row_count = -1 if isinstance(statement, ShowVgate | ShowVschema | SelectNext | Vexplain) else 0
         session.found_rows = None
-        if not session.keeps_warnings and not isinstance(statement, ShowVgate):
+        if not session.keeps_warnings and not isinstance(statement, ShowVgate | ShowVschema):
             session.diagnostics = []
 
     # -- target ---------------------------------------------------------------------------------------------------
@@ -342,14 +350,17 @@ class OwnStatements:
                 names = [name for name in (*vschema.keyspaces, "information_schema") if matches(name)]
                 label = f"Database ({like})" if like is not None else "Database"
                 out.rows(self.columns.databases(label), [[name.encode()] for name in sorted(names)])
+            case "keyspaces":
+                found = sorted(filter(matches, vschema.keyspaces))
+                out.rows([text_column("Database")], [[name.encode()] for name in found])
             case "vitess_shards":
                 shards = [f"{k.name}/{s.name}" for k in vschema.keyspaces.values() for s in k.shards]
                 out.rows([text_column("Shards")], [[name.encode()] for name in shards if matches(name)])
             case "vitess_target":
                 out.rows([text_column("Target")], [[str(session.target).encode()]])
             case "warnings" | "errors":
-                found = [one for one in session.diagnostics if what == "warnings" or one.level == "Error"]
-                rows = [[d.level.encode(), b"%d" % d.code, d.message.encode()] for d in _limited(found, text)]
+                noted = [one for one in session.diagnostics if what == "warnings" or one.level == "Error"]
+                rows = [[d.level.encode(), b"%d" % d.code, d.message.encode()] for d in _limited(noted, text)]
                 out.rows(self.columns.warnings(), rows)
             case _:
                 word = "warning_count" if what == "count_warnings" else "error_count"
@@ -406,6 +417,24 @@ class OwnStatements:
         planned, slots = await self.conversation.plan_for_explain(text)
         lines = explain(planned, slots).splitlines()
         out.rows([text_column("VEXPLAIN")], [[line.encode()] for line in lines])
+
+    # -- the VSchema ----------------------------------------------------------------------------------------------
+
+    def _show_vschema(self, statement: ShowVschema, out: Output) -> None:
+        vschema = self.conversation.gate.cluster.vschema
+        shown = show_vschema(statement, self.session.target.keyspace, vschema, like_filter(statement.like))
+        out.rows(list(map(text_column, shown.columns)), [[cell.encode() for cell in row] for row in shown.rows])
+
+    async def _alter(self, change: Change) -> None:
+        """ALTER VSCHEMA: who may write to a keyspace may change what is said of it."""
+        login = self.session.login
+        change = replace(change, keyspace=change.keyspace or self.conversation.keyspace())
+        check_keyspace(login, change.keyspace)
+        if isinstance(change, AddAutoIncrement) and change.sequence_keyspace:
+            check_keyspace(login, change.sequence_keyspace)
+        if login.read_only:
+            raise WRITE_DENIED(user=login.user, host=login.host)
+        await self.conversation.gate.living.change([change])
 
     # -- KILL -----------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from vgate.errors import (
     WRONG_ARGUMENTS,
     SqlError,
 )
-from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route
+from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route, VindexRows
 from vgate.session.session import Diagnostic
 from vgate.sql.lexer import LexError, VersionedComment
 from vgate.sql.parameters import Template, literal, read_template
@@ -129,6 +129,8 @@ class PreparedStatements:
         match planned.plan:
             case Refuse(error=error):
                 raise error
+            case VindexRows(vindex=vindex):
+                raise UNSUPPORTED(construct=f"a prepared SELECT from a vindex ({vindex.name}); send it as text")
             case plan:
                 return conversation.keyspace_of(plan), 0
 

@@ -1,8 +1,8 @@
 """vgate's own statements: those a session answers itself rather than a planner, recognised over tokens.
 
-USE, transactions and savepoints, SET, ``SELECT NEXT ... VALUES``, KILL, EXPLAIN of vgate's plans and the SHOW forms
-that only vgate can answer. ``recognise`` gives None for everything else. It does not know sessions, sequences or
-servers, and does not judge: what it recognises may still be refused.
+USE, transactions and savepoints, SET, ``SELECT NEXT ... VALUES``, KILL, EXPLAIN of vgate's plans, ALTER VSCHEMA and the
+SHOW forms that only vgate can answer. ``recognise`` gives None for everything else. It does not know sessions,
+sequences or servers, and does not judge: what it recognises may still be refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vgate.errors import SYNTAX, VgateError
+from vgate.sql.alter_vschema import AlterVschema, ShowVschema, read_alter, read_show
 from vgate.sql.lexer import LexMode, Token, TokenKind, lexer_for
 from vgate.sql.literals import LiteralKind, read_literal
 from vgate.sql.names import decoded, name_of
@@ -130,11 +131,11 @@ class Vexplain:
 
 Statement = (
     Use | Begin | Commit | Rollback | Savepoint | RollbackTo | ReleaseSavepoint | Set | SelectNext | ShowVgate | Kill
-    | Vexplain
+    | Vexplain | AlterVschema | ShowVschema
 )
 
 FIRST_WORDS: Final = frozenset(
-    b"use begin start commit rollback savepoint release set select show kill vexplain".split()
+    b"use begin start commit rollback savepoint release set select show kill vexplain alter".split()
 )
 
 
@@ -232,6 +233,8 @@ def recognise(text: bytes, mode: LexMode) -> Statement | None:
             return _next(reader)
         case "show":
             return _show(reader)
+        case "alter":
+            return read_alter(reader)
         case "kill":
             return _kill(reader)
         case "vexplain":
@@ -420,8 +423,8 @@ def _next(reader: _Reader) -> SelectNext | None:
 _SHOWS: Final[dict[tuple[str, ...], str]] = {
     ("databases",): "databases",
     ("schemas",): "databases",
-    ("keyspaces",): "databases",
-    ("vitess_keyspaces",): "databases",
+    ("keyspaces",): "keyspaces",
+    ("vitess_keyspaces",): "keyspaces",
     ("vitess_shards",): "vitess_shards",
     ("vitess_target",): "vitess_target",
     ("warnings",): "warnings",
@@ -431,7 +434,9 @@ _SHOWS: Final[dict[tuple[str, ...], str]] = {
 }
 
 
-def _show(reader: _Reader) -> ShowVgate | None:
+def _show(reader: _Reader) -> ShowVgate | ShowVschema | None:
+    if reader.accept("vschema"):
+        return read_show(reader)
     for words, what in _SHOWS.items():
         if reader.accept(*words):
             like = None

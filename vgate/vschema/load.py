@@ -16,7 +16,7 @@ from vgate.vindex.base import Vindex
 from vgate.vschema.model import AutoIncrement, Keyspace, Table, TableName, TableType, VSchema
 from vgate.vschema.names import check_cases, check_keyspace, split_table
 from vgate.vschema.shards import place_of, read_shards
-from vgate.vschema.tables import Place, TableDraft, read_tables, read_vindexes
+from vgate.vschema.tables import Place, TableDraft, read_definitions, read_tables, read_vindexes
 from vgate.yamlfile import (
     FileError,
     Map,
@@ -165,7 +165,8 @@ class _Reader:
         found = fields(read_map(pair.value, what, report), what, _KEYSPACE_FIELDS, report)
         sharded = self._flag(found, "sharded", what)
         explicit = self._flag(found, "require_explicit_routing", what)
-        self._check_options(found, what)
+        mode = self._check_options(found, what)
+        definitions = read_definitions(found.get("vindexes"))
         vindexes = read_vindexes(found.get("vindexes"), name.text, self.read_file, report)
         tables = read_tables(found.get("tables"), Place(name.text, sharded), vindexes, report)
         if "sharded" not in found and vindexes:
@@ -178,15 +179,15 @@ class _Reader:
         usable: dict[str, Vindex] = {key: vindex for key, vindex in vindexes.items() if vindex is not None}
 
         def finish(resolved: Mapping[str, Table]) -> Keyspace:
-            return Keyspace(name.text, sharded, *shards, usable, resolved, explicit)
+            return Keyspace(name.text, sharded, *shards, usable, resolved, explicit, definitions, mode)
 
         return _Draft(name, sharded, tables, finish, explicit)
 
     def _flag(self, found: Mapping[str, Pair], name: str, what: str) -> bool:
         return name in found and read_bool(found[name].value, f"{name} of {what}", self.report)
 
-    def _check_options(self, found: Mapping[str, Pair], what: str) -> None:
-        """Options of Vitess that vgate does not carry out."""
+    def _check_options(self, found: Mapping[str, Pair], what: str) -> str:
+        """Options of Vitess that vgate does not carry out; the foreign_key_mode."""
         report = self.report
         if "multi_tenant_spec" in found and not is_nothing(found["multi_tenant_spec"].value):
             report.fault(found["multi_tenant_spec"].key.line, "multi_tenant_spec is not supported yet", "Remove it.")
@@ -198,7 +199,7 @@ class _Reader:
         pair = found.get("foreign_key_mode")
         mode = None if pair is None else read_text(pair.value, f"foreign_key_mode of {what}", report)
         if pair is None or mode is None or mode in ("unspecified", "unmanaged"):
-            return
+            return "unmanaged"
         if mode == "managed":
             report.fault(
                 pair.key.line, f"{what}: foreign_key_mode managed is not supported yet",
@@ -211,6 +212,7 @@ class _Reader:
             )
         else:
             report.fault(pair.key.line, f"unknown foreign_key_mode {mode!r}", closest(mode, _FOREIGN_KEY_MODES))
+        return mode
 
     # -- across keyspaces -------------------------------------------------------------------------------------------
 

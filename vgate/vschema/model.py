@@ -47,6 +47,15 @@ class ColumnVindex:
 
 
 @dataclass(frozen=True, slots=True)
+class Definition:
+    """A vindex as the VSchema writes it."""
+
+    type: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AutoIncrement:
     """A column whose missing values come from a sequence."""
 
@@ -116,6 +125,8 @@ class Keyspace:
     vindexes: Mapping[str, Vindex] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
     require_explicit_routing: bool = False
+    definitions: Mapping[str, Definition] = field(default_factory=dict)
+    foreign_key_mode: str = "unmanaged"
 
     def shard(self, name: str) -> Shard | None:
         """The shard of that name, after Vitess's rules of equality (``-80`` is ``-8000``); None if there is none."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from vgate.vindex.base import Vindex
 from vgate.vindex.registry import VindexConfigError, make_vindex
-from vgate.vschema.model import Column, ColumnVindex, Table, TableName, TableType
+from vgate.vschema.model import Column, ColumnVindex, Definition, Table, TableName, TableType
 from vgate.vschema.names import check_cases, check_identifier
 from vgate.yamlfile import (
     Map,
@@ -99,6 +99,19 @@ def _vindex(entry: Pair, read_file: Callable[[str], str], report: Report) -> Vin
             found["owner"].key.line, f"owner of {what} has no effect: only lookup vindexes are owned", "Remove it."
         )
     return vindex
+
+
+def read_definitions(pair: Pair | None) -> dict[str, Definition]:
+    """The vindexes as they are written; ``read_vindexes`` says what is wrong with them."""
+    entries = pair.value.pairs if pair is not None and isinstance(pair.value, Map) else ()
+    unheard = Report("")
+    found: dict[str, Definition] = {}
+    for entry in entries:
+        written = fields(read_map(entry.value, "", unheard), "", ("type", "params", "owner"), unheard)
+        texts = {name: read_text(written[name].value, "", unheard) or "" for name in written if name != "params"}
+        params = _params(written.get("params"), "", unheard)
+        found[entry.key.text] = Definition(texts.get("type", ""), params, texts.get("owner", ""))
+    return found
 
 
 def _vindex_remedy(error: VindexConfigError) -> str:

@@ -1,0 +1,66 @@
+"""``SHOW VSCHEMA TABLES | VINDEXES | KEYSPACES``: the VSchema as Vitess shows it.
+
+It does not know how the VSchema is changed, nor packets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from vgate.errors import NO_DATABASE, UNKNOWN_VSCHEMA_TABLE
+from vgate.sql.alter_vschema import ShowVschema
+from vgate.vschema.model import Definition, Keyspace, VSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A result of text columns."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def show_vschema(
+    statement: ShowVschema, current: str | None, vschema: VSchema, matches: Callable[[str], bool]
+) -> Shown:
+    """The answer. Raises VgateError: NO_DATABASE, UNKNOWN_KEYSPACE, UNKNOWN_VSCHEMA_TABLE (1146)."""
+    if statement.what == "keyspaces":
+        return Shown(("Keyspace", "Sharded", "Foreign Key", "Comment"), [
+            (one.name, "true" if one.sharded else "false", one.foreign_key_mode, "")
+            for one in sorted(vschema.keyspaces.values(), key=lambda one: one.name) if matches(one.name)
+        ])  # fmt: skip
+    if statement.what == "vindexes":
+        return _vindexes(statement, current, vschema, matches)
+    tables = sorted(_keyspace(current, vschema).tables)
+    return Shown(("Tables",), [(name,) for name in tables if matches(name)])
+
+
+def _keyspace(name: str | None, vschema: VSchema) -> Keyspace:
+    if name is None:
+        raise NO_DATABASE()
+    return vschema.keyspace(name)
+
+
+def _vindexes(
+    statement: ShowVschema, current: str | None, vschema: VSchema, matches: Callable[[str], bool]
+) -> Shown:
+    if statement.table:
+        keyspace = _keyspace(statement.keyspace or current, vschema)
+        table = keyspace.tables.get(statement.table)
+        if table is None:
+            raise UNKNOWN_VSCHEMA_TABLE(name=statement.table, keyspace=keyspace.name)
+        return Shown(("Columns", "Name", "Type", "Params", "Owner"), [
+            (", ".join(one.columns), *_described(one.vindex.name, keyspace.definitions))
+            for one in table.column_vindexes if matches(one.vindex.name)
+        ])  # fmt: skip
+    return Shown(("Keyspace", "Name", "Type", "Params", "Owner"), [
+        (keyspace.name, *_described(name, keyspace.definitions))
+        for keyspace in sorted(vschema.keyspaces.values(), key=lambda one: one.name)
+        for name in sorted(keyspace.definitions) if matches(name)
+    ])  # fmt: skip
+
+
+def _described(name: str, definitions: Mapping[str, Definition]) -> tuple[str, str, str, str]:
+    found = definitions[name]
+    return name, found.type, "; ".join(f"{key}={value}" for key, value in sorted(found.params.items())), found.owner
