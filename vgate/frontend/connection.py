@@ -213,7 +213,7 @@ class ClientConnection(asyncio.Protocol):
             return
         match command:
             case Command.PING:
-                Output(self, self.conversation.session).ok()
+                self._ok_as_before()
             case Command.QUIT:
                 self.hang_up()
             case Command.INIT_DB:
@@ -250,7 +250,13 @@ class ClientConnection(asyncio.Protocol):
 
     async def _init_db(self, name: bytes) -> None:
         await self.conversation.own.use(name.decode("utf-8", "replace"))
-        Output(self, self.conversation.session).ok()
+        self._ok_as_before()
+
+    def _ok_as_before(self) -> None:
+        """The OK of a command that is no statement: MySQL still counts the warnings of the last one, MariaDB does not.
+        """
+        session = self.conversation.session
+        Output(self, session).ok(warnings=0 if session.keeps_warnings else len(session.diagnostics))
 
     async def _reset(self) -> None:
         await self.conversation.reset()
