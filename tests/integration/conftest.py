@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -17,17 +18,21 @@ from tests.fix_vgate import USERS, VgateProcess, run_vgate, with_addresses
 from tests.integration.asking import Connection
 
 
+def serve(directory: Path, cluster: Cluster, config: str) -> VgateProcess:
+    """vgate with the repository's VSchema in front of these servers; whoever calls this ends it."""
+    (directory / "vschema.yaml").write_text(with_addresses((REPOSITORY / "vschema.yaml").read_text(), cluster))
+    (directory / "vgate.yaml").write_text(config)
+    return run_vgate(directory, [
+        "serve", "--vschema", str(directory / "vschema.yaml"), "--config", str(directory / "vgate.yaml"),
+        "--listen", "127.0.0.1:0",
+    ])  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def standing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VgateProcess]:
     """vgate with the repository's VSchema, for a whole module."""
     cluster.clear()
-    directory = tmp_path_factory.mktemp("standing")
-    (directory / "vschema.yaml").write_text(with_addresses((REPOSITORY / "vschema.yaml").read_text(), cluster))
-    (directory / "vgate.yaml").write_text(USERS)
-    vgate = run_vgate(directory, [
-        "serve", "--vschema", str(directory / "vschema.yaml"), "--config", str(directory / "vgate.yaml"),
-        "--listen", "127.0.0.1:0",
-    ])  # fmt: skip
+    vgate = serve(tmp_path_factory.mktemp("standing"), cluster, USERS)
     yield vgate
     vgate.kill()
 

@@ -426,7 +426,6 @@ def test_large_values(sides: Sides, size: int) -> None:
     sides.ready("person", seed=False)
 
 
-@pytest.mark.xfail(strict=True, reason="answers to commands of several packets are numbered from 1, not from behind them")
 def test_a_statement_of_more_than_one_packet(connect: Callable[..., Sides]) -> None:
     sides = connect(max_allowed_packet=64 << 20)
     sides.ready("person", seed=False)

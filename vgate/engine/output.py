@@ -51,15 +51,15 @@ class Downstream(Protocol):
 
 
 class Output:
-    """The answer to one command. ``sequence`` numbers its packets; ``more`` is set while statements follow,
-    ``binary`` where rows are those of a prepared statement."""
+    """The answer to one command. ``sequence`` numbers its packets, from behind those of the command; ``more`` is set
+    while statements follow, ``binary`` where rows are those of a prepared statement."""
 
     __slots__ = ("binary", "down", "more", "sequence", "session")
 
-    def __init__(self, down: Downstream, session: Session) -> None:
+    def __init__(self, down: Downstream, session: Session, sequence: int = 1) -> None:
         self.down = down
         self.session = session
-        self.sequence = 1
+        self.sequence = sequence
         self.more = False
         self.binary = False
 
@@ -103,7 +103,8 @@ class Output:
         connection is lost before anything was passed on; later than that, the answer ends with that error, as if the
         server had sent it, or AnswerCut is raised where it cannot.
         """
-        plain = self.sequence == 1 and not self.more and edit_ok is None
+        # The server counts on from the packets of what it is sent, which may be more than the client's, or fewer.
+        plain = self.sequence == 1 and len(packet) < MAX_PAYLOAD + 4 and not self.more and edit_ok is None
         relay = Relay(self, plain=plain, edit_ok=edit_ok, columns=columns)
         self.down.attach(connection)
         try:

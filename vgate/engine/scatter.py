@@ -30,6 +30,9 @@ from vgate.wire.schemas import SchemaRename
 AHEAD: Final = 1 << 20
 """Bytes taken from a shard whose turn has not come."""
 
+OF_QUERY: Final = Status.NO_GOOD_INDEX_USED | Status.NO_INDEX_USED | Status.QUERY_WAS_SLOW
+"""Status flags that speak of the query: true of the whole where they are of a shard."""
+
 _EOF: Final = 9
 """Bytes of an EOF packet."""
 
@@ -38,13 +41,14 @@ class ShardStream:
     """A sink that keeps what it receives until asked, and stops the server when that is too much.
 
     It tells a result's description from its rows by where the response's walker has seen EOF packets. ``first`` is the
-    server's number of the first row, None as long as it is not known; ``last`` that of what ended the rows, or None
-    where they broke off inside a packet.
+    server's number of the first row, None as long as it is not known, and ``flags`` what it then says of the query;
+    ``last`` the number of what ended the rows, or None where they broke off inside a packet.
     """
 
     def __init__(self, connection: BackendConnection) -> None:
         self.connection = connection
         self.first: int | None = None
+        self.flags = 0
         self.last: int | None = None
         self._head = b""
         self._parts: deque[bytes] = deque()
@@ -63,6 +67,7 @@ class ShardStream:
             start = response.marks[0] + 2
             self._head += data[: start - _EOF]
             self.first = (data[start - _EOF + 3] + 1) & 0xFF
+            self.flags = int.from_bytes(data[start - 2 : start], "little") & OF_QUERY
         if response.done:
             end -= _EOF if response.error is None else 4 + len(response.error)
             self.last = data[end + 3]
@@ -153,11 +158,11 @@ async def _concatenate(
     out = call.out
     session = call.session
     diagnostics: list[Diagnostic] = []
-    warnings = 0
+    warnings = flags = 0
     for number, (place, stream) in enumerate(zip(places, streams, strict=True)):
         head = await stream.head()
         if number == 0 and head:
-            _describe(out, head if columns is None else columns.feed(head))
+            _describe(out, head if columns is None else columns.feed(head), stream.flags)
         await _pass_rows(out, stream)
         response = stream.connection.response
         if response.error is not None:
@@ -165,6 +170,7 @@ async def _concatenate(
             session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
             await follow_error(call.scope, place, stream.connection, error.errno)
             raise error
+        flags |= response.status & OF_QUERY
         if response.warnings:
             warnings += response.warnings
             more = await read_warnings(stream.connection)
@@ -174,7 +180,7 @@ async def _concatenate(
     session.diagnostics = diagnostics
     session.row_count = -1
     session.found_rows = None
-    out.send(eof_payload(out.status, warnings))
+    out.send(eof_payload(out.status | flags, warnings))
 
 
 def _unsaid(said: list[Diagnostic], more: list[Diagnostic]) -> list[Diagnostic]:
@@ -189,13 +195,13 @@ def _unsaid(said: list[Diagnostic], more: list[Diagnostic]) -> list[Diagnostic]:
     return new
 
 
-def _describe(out: Output, head: bytes) -> None:
+def _describe(out: Output, head: bytes, flags: int) -> None:
     numbering = Renumbering(out.sequence)
     data = bytearray(head)
     numbering.renumber(data)
     out.sequence = numbering.sequence
     out.down.write(bytes(data))
-    out.send(eof_payload(out.status & ~Status.MORE_RESULTS))
+    out.send(eof_payload(out.status & ~Status.MORE_RESULTS | flags))
 
 
 async def _pass_rows(out: Output, stream: ShardStream) -> None:

@@ -52,9 +52,9 @@ WRITE_LIMIT: Final = 1 << 18
 class ClientConnection(asyncio.Protocol):
     """See the module. ``lost`` hears once that the client is gone."""
 
-    __slots__ = ("_abandoned", "_answered", "_buffer", "_busy", "_closed", "_continues", "_drained", "_ending", "_gate",
-                 "_killed", "_largest", "_linger", "_loop", "_lost", "_reading_paused", "_retiring", "_slow", "_task",
-                 "_transport", "_upstream", "conversation", "login", "user", "write")
+    __slots__ = ("_abandoned", "_answered", "_buffer", "_busy", "_closed", "_continues", "_drained", "_ending",
+                 "_first", "_gate", "_killed", "_largest", "_linger", "_loop", "_lost", "_reading_paused", "_retiring",
+                 "_slow", "_task", "_transport", "_upstream", "conversation", "login", "user", "write")
 
     def __init__(
         self, gate: Gate, login: Login, loop: asyncio.AbstractEventLoop, lost: Callable[[ClientConnection], None]
@@ -71,6 +71,7 @@ class ClientConnection(asyncio.Protocol):
         self._closed = False
         self._abandoned = False  # the last backend of a client that is gone is being closed
         self._killed = False
+        self._first = 1  # the number of an answer's first packet: more than 1 behind a command of several
         self._answered = False  # kept for commands that run as a task only
         self._continues = False  # the task finishes what the fast path has begun
         self._retiring = False
@@ -174,12 +175,21 @@ class ClientConnection(asyncio.Protocol):
         return payload
 
     def _large_command(self, payload: bytes) -> None:
-        if payload[0] == Command.QUERY:
-            self.start(self.conversation.run(payload[1:]))
-        elif payload[0] in (Command.STMT_PREPARE, Command.STMT_EXECUTE, Command.STMT_SEND_LONG_DATA):
-            self._command(bytes(4) + payload)  # these look at the payload only
-        else:
-            self._error(UNKNOWN_COMMAND())
+        """The answer's packets are numbered on from the command's own."""
+        self._first = first = (len(payload) // MAX_PAYLOAD + 1) & 0xFF
+        match payload[0]:
+            case Command.QUERY:
+                self.start(self.conversation.run(payload[1:], first))
+            case Command.STMT_PREPARE:
+                self.start(self.conversation.prepared.prepare(payload[1:], first))
+            case Command.STMT_EXECUTE:
+                self.start(self.conversation.prepared.execute(payload, first))
+            case Command.STMT_SEND_LONG_DATA:
+                self.conversation.prepared.send_long_data(payload)
+            case _:
+                self._error(UNKNOWN_COMMAND())
+        if not self._busy:
+            self._first = 1
 
     def _adjust_reading(self) -> None:
         """Read from the client or not: while busy as long as the buffer has room, else unless the client is slow."""
@@ -203,7 +213,7 @@ class ClientConnection(asyncio.Protocol):
             return
         match command:
             case Command.PING:
-                Output(self, self.conversation.session).ok()
+                self._ok_as_before()
             case Command.QUIT:
                 self.hang_up()
             case Command.INIT_DB:
@@ -240,7 +250,13 @@ class ClientConnection(asyncio.Protocol):
 
     async def _init_db(self, name: bytes) -> None:
         await self.conversation.own.use(name.decode("utf-8", "replace"))
-        Output(self, self.conversation.session).ok()
+        self._ok_as_before()
+
+    def _ok_as_before(self) -> None:
+        """The OK of a command that is no statement: MySQL still counts the warnings of the last one, MariaDB does not.
+        """
+        session = self.conversation.session
+        Output(self, session).ok(warnings=0 if session.keeps_warnings else len(session.diagnostics))
 
     async def _reset(self) -> None:
         await self.conversation.reset()
@@ -292,6 +308,7 @@ class ClientConnection(asyncio.Protocol):
             log.exception("connection %d: a command failed in a way that is vgate's fault", self.login.connection_id)
             self._fail(BUG(detail="see vgate's log"))
         self._killed = self._continues = False
+        self._first = 1
         self._task = None
         if not self._ending:
             self.write = self._transport.write
@@ -310,7 +327,7 @@ class ClientConnection(asyncio.Protocol):
         self._adjust_reading()
 
     def _error(self, error: SqlError) -> None:
-        self.write(frame(err_payload(error.errno, error.sqlstate, error.message), 1))
+        self.write(frame(err_payload(error.errno, error.sqlstate, error.message), self._first))
 
     def _fail(self, error: SqlError, *, go_on: bool = False, linger: int = 0) -> None:
         """Answer with an error and end the connection, unless it may ``go_on``.

@@ -196,6 +196,8 @@ class LocalServer:
         command = [
             str(self.programs.server), "--no-defaults", *_as_root(), f"--datadir={data}",
             f"--socket={self.unix_socket}", f"--pid-file={self.directory / 'server.pid'}", f"--init-file={accounts}",
+            # Servers take away each other's #sql files where they share a directory.
+            f"--tmpdir={self.directory / 'tmp'}",
             "--character-set-server=utf8mb4", "--skip-name-resolve",
             *(("--bind-address=127.0.0.1", f"--port={self.port}") if self._tcp else ("--skip-networking",)),
             *self._options,
@@ -225,6 +227,7 @@ class LocalServer:
     def _clear_remains(self) -> None:
         """Take away what a killed server leaves behind: MySQL refuses to start over a lock whose id lives again."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "tmp").mkdir(exist_ok=True)
         self.unix_socket = str(short_socket_path(self.directory))
         self._remove_socket()
         (self.directory / "server.pid").unlink(missing_ok=True)
@@ -249,8 +252,7 @@ class LocalServer:
             try:
                 _, message = await process.communicate()
             except asyncio.CancelledError:
-                process.kill()
-                await process.wait()
+                await _end(process)
                 raise
         if process.returncode != 0:
             raise LocalError(_script_failure(script, self.label, message.decode("utf-8", "replace")))
@@ -319,13 +321,19 @@ async def _initialise(programs: Programs, data: Path) -> None:
     try:
         output, _ = await process.communicate()
     except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
+        await _end(process)
         raise
     if process.returncode != 0:
         said = output.decode("utf-8", "replace")[-LOG_TAIL:]
         raise LocalError(f"{programs.label}: initialising a data directory failed ({' '.join(command)}):\n{said}")
     (data / "auto.cnf").unlink(missing_ok=True)  # MySQL's server uuid, which copies must not share
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill a program whose caller went away; it may have ended by itself just now."""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
 
 
 def _copy_template(template: Path, data: Path) -> None:

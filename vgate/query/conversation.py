@@ -213,7 +213,7 @@ class Conversation:
         if statement is None or statement.own is not None or statement.long_data or self.restricted:
             return False
         cached = self.partition.fast.get(statement.template.shape)
-        if cached is None:
+        if cached is None or len(payload) > LONG:
             return False
         try:
             bound = statement.read(payload)
@@ -338,9 +338,9 @@ class Conversation:
 
     # -- the whole path -------------------------------------------------------------------------------------------
 
-    async def run(self, text: bytes) -> None:
-        """Answer a COM_QUERY, whatever it holds; errors become ERR packets."""
-        out = Output(self.down, self.session)
+    async def run(self, text: bytes, sequence: int = 1) -> None:
+        """Answer a COM_QUERY, whatever it holds, from that packet number on; errors become ERR packets."""
+        out = Output(self.down, self.session, sequence)
         try:
             pieces = await self._pieces(text)
             for number, piece in enumerate(pieces, 1):

@@ -31,10 +31,10 @@ async def statements_of(text: bytes, lexer: Lexer, *, several: bool) -> list[byt
     if text.find(b";") >= len(text.rstrip(b"; \t\r\n")):  # it ends the only statement, of which no more need be read
         return [text[: text.find(b";")]]
     spans: list[tuple[int, int]] = []
-    for number, span in enumerate(lexer.statements(text)):
+    for span in lexer.statements(text):
         if span is not None:
             spans.append(span)
-        elif number % 16 == 0:
+        else:
             await asyncio.sleep(0)
     for number, (start, end) in enumerate(spans):
         if _PROGRAM.match(bare(text[start:end], lexer, _HEAD)):

@@ -88,8 +88,11 @@ class PreparedStatements:
 
     # -- preparing ------------------------------------------------------------------------------------------------
 
-    async def prepare(self, text: bytes) -> None:
-        """COM_STMT_PREPARE. Raises SqlError: what the planner refuses, and what a server says of the text."""
+    async def prepare(self, text: bytes, sequence: int = 1) -> None:
+        """COM_STMT_PREPARE, answered from that packet number on.
+
+        Raises SqlError: what the planner refuses, and what a server says of the text.
+        """
         if len(self._statements) >= LIMIT:
             raise TOO_MANY_STATEMENTS(limit=LIMIT)
         conversation = self._conversation
@@ -97,16 +100,16 @@ class PreparedStatements:
         own = recognise(template.text, conversation.mode)
         if isinstance(own, SelectNext):
             conversation.own.sequence_of(own)
-            self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, (_NEXTVAL,)))
+            self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, (_NEXTVAL,)), sequence)
             return
         if own is not None:
-            self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, ()))
+            self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, ()), sequence)
             return
         place = await self._place(template)
         handle = await self._show(template, place)
         if len(handle.parameters) != template.parameters:
             raise UNSUPPORTED(construct="a prepared statement whose parameters vgate counts otherwise than the server")
-        self._answer(template, None, handle)
+        self._answer(template, None, handle, sequence)
 
     def _template(self, text: bytes) -> Template:
         conversation = self._conversation
@@ -146,10 +149,10 @@ class PreparedStatements:
         rename = columns_of(call, place)
         return handle if rename is None else replace(handle, columns=tuple(map(rename.column, handle.columns)))
 
-    def _answer(self, template: Template, own: Statement | None, handle: Handle) -> None:
+    def _answer(self, template: Template, own: Statement | None, handle: Handle, sequence: int) -> None:
         self._last_id += 1
         self._statements[self._last_id] = PreparedStatement(self._last_id, template, own)
-        out = self._out()
+        out = self._out(sequence)
         out.send(prepare_ok(self._last_id, len(handle.columns), template.parameters, handle.warnings))
         for definitions in (handle.parameters, handle.columns):
             for definition in definitions:
@@ -159,10 +162,11 @@ class PreparedStatements:
 
     # -- executing ------------------------------------------------------------------------------------------------
 
-    async def execute(self, payload: bytes) -> None:
-        """COM_STMT_EXECUTE. Errors become ERR packets, as those of a text statement do."""
+    async def execute(self, payload: bytes, sequence: int = 1) -> None:
+        """COM_STMT_EXECUTE, answered from that packet number on. Errors become ERR packets, as a text statement's do.
+        """
         conversation = self._conversation
-        out = self._out()
+        out = self._out(sequence)
         out.binary = True
         try:
             statement = self._find(payload)
@@ -246,8 +250,8 @@ class PreparedStatements:
             raise UNKNOWN_STATEMENT(id=number)
         return found
 
-    def _out(self) -> Output:
-        return Output(self._conversation.down, self._conversation.session)
+    def _out(self, sequence: int = 1) -> Output:
+        return Output(self._conversation.down, self._conversation.session, sequence)
 
 
 _NEXTVAL: Final = bigint_column(b"nextval").payload()

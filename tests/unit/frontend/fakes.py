@@ -177,15 +177,15 @@ class FakeConversation:
         await self.release.wait()
         self.settled = True
 
-    async def run(self, text: bytes) -> None:
+    async def run(self, text: bytes, sequence: int = 1) -> None:
         self.ran.append(text)
         self.gate.news.set()
         try:
-            await self._run(text)
+            await self._run(text, sequence)
         finally:
             self.ended.append(text)
 
-    async def _run(self, text: bytes) -> None:
+    async def _run(self, text: bytes, sequence: int) -> None:
         session, down = self.session, self.down
         if text.startswith(b"part"):
             down.write(frame(b"part of an answer", 1))
@@ -208,15 +208,17 @@ class FakeConversation:
             for number in range(64):
                 down.write(frame(b"\x08" + b"x" * (1 << 16), number + 1))
                 await down.drained()
-        Output(down, session).ok()
+        Output(down, session, sequence).ok()
 
     async def field_list(self, packet: bytes) -> None:
         self.ran.append(packet[4:])
         Output(self.down, self.session).ok()
 
-    async def _prepared(self, packet: bytes) -> None:
+    async def _prepared(self, packet: bytes, sequence: int = 1) -> None:
         self.ran.append(packet)
-        Output(self.down, self.session).ok()
+        if b"refuse" in packet[:20]:
+            raise NO_DATABASE()
+        Output(self.down, self.session, sequence).ok()
 
     async def _use(self, name: str) -> None:
         self.ran.append(name.encode())

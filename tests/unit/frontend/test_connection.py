@@ -174,8 +174,17 @@ async def test_commands_of_16_mb(client: Client, size: int) -> None:
     text = bytes(size - 1)
     client.send(query(text) + query(b"b"), 1 << 18)
     await turns()
-    assert client.transport.take() == OK * 2
+    assert client.transport.take() == frame(Ok().payload(), size // MAX_PAYLOAD + 1) + OK
     assert client.conversation.ran == [text, b"b"]
+
+
+@pytest.mark.parametrize("command", [b"\x03", b"\x16", b"\x17"])
+async def test_answers_to_large_commands_are_numbered_behind_them(client: Client, command: bytes) -> None:
+    assert await client.said(frame(command + bytes(MAX_PAYLOAD))) == frame(Ok().payload(), 2)
+    refused = await client.said(frame(command + b"refuse" + bytes(2 * MAX_PAYLOAD)))
+    assert refused[3:8] == b"\x03\xff\x16\x04#"
+    assert (await client.said(query(b"refuse")))[3:8] == b"\x01\xff\x16\x04#"
+    assert await client.said(query(b"a")) == OK
 
 
 async def test_a_large_command_whose_packets_are_out_of_order(client: Client) -> None:
@@ -187,7 +196,7 @@ async def test_a_large_command_whose_packets_are_out_of_order(client: Client) ->
 async def test_large_long_data_is_not_answered(client: Client) -> None:
     assert await client.said(frame(b"\x18" + bytes(MAX_PAYLOAD))) == b""
     assert client.conversation.ran == [b"\x18" + bytes(MAX_PAYLOAD)]
-    assert await client.said(frame(b"\x02" + bytes(MAX_PAYLOAD))) == UNKNOWN
+    assert await client.said(frame(b"\x02" + bytes(MAX_PAYLOAD))) == UNKNOWN[:3] + b"\x02" + UNKNOWN[4:]
     assert await client.said(query(b"a")) == OK
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import socket
+from collections.abc import Coroutine
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -177,6 +179,55 @@ async def test_a_failing_script_is_named_with_its_line_and_what_follows_is_not_r
             await server.run_script(script, "other")
         assert "nonsense" in str(raised.value)
         assert rows(server, "show tables", "other") == [("a",)]
+
+
+class EndedProcess:
+    """A program that has ended by itself, while whoever waits for its output has not heard of it yet."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.waited = False
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        self.asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nothing sets it")
+
+    def kill(self) -> None:
+        raise ProcessLookupError
+
+    async def wait(self) -> int:
+        self.waited = True
+        return 0
+
+
+@pytest.mark.parametrize("what", ["script", "template"])
+async def test_who_is_cancelled_when_the_program_has_just_ended_hears_of_nothing_else(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    process = EndedProcess()
+
+    async def start(*command: str, **options: object) -> EndedProcess:
+        return process
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", start)
+    (tmp_path / "x.sql").touch()
+    server = LocalServer(programs, tmp_path / "one", templates=tmp_path)
+    work: Coroutine[object, object, object] = (
+        server.run_script(tmp_path / "x.sql", "other") if what == "script" else make_template(programs, tmp_path / "t")
+    )
+    task = asyncio.create_task(work)
+    await process.asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert process.waited
+
+
+async def test_servers_have_directories_of_their_own_for_temporary_files(server: LocalServer) -> None:
+    """Where two share one, each takes the other's #sql files away when it starts."""
+    async with server:
+        assert rows(server, "select @@tmpdir") == [(str(server.directory / "tmp"),)]
 
 
 async def test_a_missing_client_is_said(programs: Programs, templates: Path, tmp_path: Path) -> None:
