@@ -15,6 +15,7 @@ from pathlib import Path
 from vgate.vindex.base import Vindex
 from vgate.vschema.model import AutoIncrement, Keyspace, Table, TableName, TableType, VSchema
 from vgate.vschema.names import check_cases, check_keyspace, split_table
+from vgate.vschema.options import read_ddl_options
 from vgate.vschema.shards import place_of, read_shards
 from vgate.vschema.tables import Place, TableDraft, read_definitions, read_tables, read_vindexes
 from vgate.yamlfile import (
@@ -38,7 +39,7 @@ _TOP_FIELDS = (
 )
 _KEYSPACE_FIELDS = (
     "sharded", "vindexes", "tables", "shards", "require_explicit_routing", "foreign_key_mode", "multi_tenant_spec",
-    "prevent_cross_keyspace_reads",
+    "prevent_cross_keyspace_reads", "auto_vindex", "foreign_keys", "secondary_unique",
 )
 _FOREIGN_KEY_MODES = ("unspecified", "disallow", "unmanaged", "managed")
 
@@ -166,6 +167,7 @@ class _Reader:
         sharded = self._flag(found, "sharded", what)
         explicit = self._flag(found, "require_explicit_routing", what)
         mode = self._check_options(found, what)
+        ddl = read_ddl_options(found, what, sharded, report)
         definitions = read_definitions(found.get("vindexes"))
         vindexes = read_vindexes(found.get("vindexes"), name.text, self.read_file, report)
         tables = read_tables(found.get("tables"), Place(name.text, sharded), vindexes, report)
@@ -179,7 +181,7 @@ class _Reader:
         usable: dict[str, Vindex] = {key: vindex for key, vindex in vindexes.items() if vindex is not None}
 
         def finish(resolved: Mapping[str, Table]) -> Keyspace:
-            return Keyspace(name.text, sharded, *shards, usable, resolved, explicit, definitions, mode)
+            return Keyspace(name.text, sharded, *shards, usable, resolved, explicit, definitions, mode, ddl)
 
         return _Draft(name, sharded, tables, finish, explicit)
 
@@ -222,7 +224,7 @@ class _Reader:
             return draft.table
         sequence = self._sequence(draft.sequence, draft.table.name, drafts)
         return draft.table if sequence is None else replace(
-            draft.table, auto_increment=AutoIncrement(draft.column, sequence)
+            draft.table, auto_increment=AutoIncrement(draft.column, sequence, draft.bumps)
         )
 
     def _sequence(self, written: Scalar, table: TableName, drafts: Mapping[str, _Draft]) -> TableName | None:

@@ -57,10 +57,11 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class AutoIncrement:
-    """A column whose missing values come from a sequence."""
+    """A column whose missing values come from a sequence. ``bumps``: a value given for it moves the sequence past it."""
 
     column: str
     sequence: TableName
+    bumps: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,20 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class DdlOptions:
+    """What a sharded keyspace makes of definitions that its shards cannot keep as one server would.
+
+    ``auto_vindex``: the type of vindex by which a new table is sharded by its integer primary key; empty: a table has
+    to be in the VSchema before it is made. Foreign keys to rows of other shards, and UNIQUE keys without the sharding
+    column, are refused, or dropped and kept by each shard alone.
+    """
+
+    auto_vindex: str = ""
+    drops_foreign_keys: bool = False
+    local_unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Keyspace:
     """A keyspace: tables, vindexes and the shards in key order (``shard_map`` holds the same order).
 
@@ -127,6 +142,7 @@ class Keyspace:
     require_explicit_routing: bool = False
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     foreign_key_mode: str = "unmanaged"
+    ddl: DdlOptions = DdlOptions()
 
     def shard(self, name: str) -> Shard | None:
         """The shard of that name, after Vitess's rules of equality (``-80`` is ``-8000``); None if there is none."""

@@ -50,6 +50,7 @@ class TableDraft:
     line: int
     column: str = ""
     sequence: Scalar | None = None
+    bumps: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def _table(entry: Pair, place: Place, vindexes: Mapping[str, Vindex | None], rep
     column_vindexes = _column_vindexes(found.get("column_vindexes"), name, place, vindexes, report)
     if place.sharded and pinned is None:
         _check_placed(entry.key, kind, name, "column_vindexes" in found, column_vindexes, report)
-    column, sequence = _auto_increment(found.get("auto_increment"), what, report)
+    column, sequence, bumps = _auto_increment(found.get("auto_increment"), what, report)
     table = Table(
         name=name,
         type=kind or TableType.TABLE,
@@ -165,7 +166,7 @@ def _table(entry: Pair, place: Place, vindexes: Mapping[str, Vindex | None], rep
         column_list_authoritative=_authoritative(found, what, report),
         pinned=pinned,
     )
-    return TableDraft(table, entry.key.line, column, sequence)
+    return TableDraft(table, entry.key.line, column, sequence, bumps)
 
 
 def _type(pair: Pair | None, what: str, report: Report) -> TableType | None:
@@ -324,15 +325,16 @@ def _vindex_columns(
     return tuple(text.lower() for text in texts if text)
 
 
-def _auto_increment(pair: Pair | None, what: str, report: Report) -> tuple[str, Scalar | None]:
-    """The column in lower case, and where its sequence is named."""
+def _auto_increment(pair: Pair | None, what: str, report: Report) -> tuple[str, Scalar | None, bool]:
+    """The column in lower case, where its sequence is named, and whether given values move that on (``bump``)."""
     if pair is None or is_nothing(pair.value):
-        return "", None
+        return "", None, True
     where = f"auto_increment of {what}"
     entry = read_map(pair.value, where, report)
     if not isinstance(pair.value, Map):
-        return "", None
-    found = fields(entry, where, ("column", "sequence"), report)
+        return "", None, True
+    found = fields(entry, where, ("column", "sequence", "bump"), report)
+    bumps = "bump" not in found or read_bool(found["bump"].value, f"bump of {where}", report, default=True)
     column = read_text(found["column"].value, f"column of {where}", report) if "column" in found else None
     sequence = found["sequence"].value if "sequence" in found else None
     if not column:
@@ -342,8 +344,8 @@ def _auto_increment(pair: Pair | None, what: str, report: Report) -> tuple[str, 
             pair.key.line, f"{where} has no sequence", "Write auto_increment: {column: ID, sequence: KS.TABLE}."
         )
     if column and isinstance(sequence, Scalar) and not sequence.empty:
-        return column.lower(), sequence
-    return "", None
+        return column.lower(), sequence, bumps
+    return "", None, True
 
 
 def _columns(pair: Pair | None, table: TableName, report: Report) -> tuple[Column, ...]:
