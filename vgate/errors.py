@@ -157,6 +157,10 @@ VSCHEMA_RESTART = Fault(
 # -- 12: unsupported --------------------------------------------------------------------------------------------
 UNSUPPORTED = Fault("VT12001", 1235, "42000", "unsupported: {construct}")
 
+TABLE_NOT_LISTED = Fault(
+    "VT12001", 1235, "42000", "unsupported: a new table {name} on a sharded keyspace, as the VSchema does not say how"
+    " it is sharded; say first: {statement}",
+)
 UNREADABLE = Fault(
     "VT12001", 1235, "42000", "unsupported: this statement on a sharded keyspace, as vgate cannot read it ({reason})",
     "Aim at one shard (use `keyspace:shard`), or write it otherwise.",

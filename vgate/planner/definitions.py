@@ -7,7 +7,7 @@ out it leaves to the servers, whose own errors say more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,6 +51,7 @@ class ColumnDef:
     primary: bool = False
     unique: bool = False
     references: tuple[Reference, Span] | None = None
+    not_null: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +256,7 @@ def _column(words: Words, part: range) -> ColumnDef | None:
 def _attributes(column: ColumnDef, words: Words, part: range) -> ColumnDef:
     counter: Counter | None = None
     references: tuple[Reference, Span] | None = None
-    primary = unique = False
+    primary = unique = not_null = False
     depth = 0
     while words.at < part.stop:
         word = words.word()
@@ -273,13 +274,15 @@ def _attributes(column: ColumnDef, words: Words, part: range) -> ColumnDef:
             if reference is None:
                 break
             references = reference, span_of(words, range(start, words.at))
+        elif word == "not":
+            not_null = not_null or words.word() == "null"
         elif word == "unique":
             unique = True
             words.accept("key")
         elif word == "primary" or (word == "key" and not primary):
             primary = True
             words.accept("key")
-    return ColumnDef(column.name, column.span, column.type, counter, primary, unique, references)
+    return ColumnDef(column.name, column.span, column.type, counter, primary, unique, references, not_null)
 
 
 def _end_of_reference(words: Words, part: range) -> int:
@@ -309,25 +312,3 @@ def _counter(words: Words, start: int) -> Counter:
                 words.at += 1
             unit = count, index
     return Counter(span_of(words, range(start, words.at)), kind, unit)
-
-
-# -- edits --------------------------------------------------------------------------------------------------------
-
-
-def without(text: bytes, spans: Sequence[Span]) -> bytes:
-    """The text with a blank in the place of each span."""
-    pieces: list[bytes] = []
-    at = 0
-    for start, end in sorted(spans):
-        pieces += (text[at:start].rstrip(b" "), b" ")
-        at = end + (text[end : end + 1] == b" ")
-    return b"".join((*pieces, text[at:]))
-
-
-def without_elements(text: bytes, body: TableDef, dropped: Sequence[Span]) -> bytes:
-    """The text without some of the body's elements, and without the commas that parted them from others."""
-    left = [span for span in body.spans if span not in dropped]
-    if len(left) == len(body.spans) or not left:
-        return text
-    elements = b", ".join(text[start:end] for start, end in left)
-    return text[: body.spans[0][0]] + elements + text[body.spans[-1][1] :]

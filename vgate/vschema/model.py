@@ -57,7 +57,7 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class AutoIncrement:
-    """A column whose missing values come from a sequence. ``bumps``: a value given for it moves the sequence past it."""
+    """A column whose missing values come from a sequence. ``bumps``: one that is given moves it past itself."""
 
     column: str
     sequence: TableName
