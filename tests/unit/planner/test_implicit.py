@@ -119,7 +119,7 @@ def test_a_counting_column_gets_a_sequence_and_the_shards_a_plain_one(
 
 
 def test_auto_increment_of_the_table_is_where_its_sequence_starts() -> None:
-    found = read("create table if not exists orders (cid int, id int auto_increment primary key) auto_increment=7", FREE)
+    found = read("create table if not exists orders (cid int, id int auto_increment key) auto_increment=7", FREE)
     assert found.sequence is not None
     assert found.sequence.start == 7
 
