@@ -34,6 +34,9 @@ column that is neither given nor has a default."""
 _NULL_TO_ZERO: Final = 1048
 """Without a strict mode: NULL became the type's zero. MySQL says so once for a statement, MariaDB for each row."""
 
+STOPS_WITHIN: Final = 1.0
+"""Seconds that a server told to stop a statement is given to say that it has."""
+
 Numbers = Mapping[Place, Sequence[int]]
 """For each shard, which rows of the client's statement (from 0) its text has."""
 
@@ -84,8 +87,7 @@ async def _run(
     if call.insert_id_read:
         for connection in connections.values():
             await connection.query(f"SET last_insert_id = {call.session.insert_id}")
-    running = (connections[place].query(text_for(call, place, text)) for place, text in texts.items())
-    results = await asyncio.gather(*running, return_exceptions=True)
+    results = await _at_once(call, texts, connections)
     failed: list[SqlError] = []
     answers: list[Ok] = []
     for place, result in zip(texts, results, strict=True):
@@ -104,6 +106,24 @@ async def _run(
     if failed:
         raise min(failed, key=_order)
     return await _with_warnings(call, connections, answers, numbers)
+
+
+async def _at_once(
+    call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection]
+) -> list[Ok | Rows | BaseException]:
+    """Every shard's text, at the same time. If this is cancelled (KILL QUERY, or the client is gone), servers stop."""
+    work = asyncio.gather(
+        *(connections[place].query(text_for(call, place, text)) for place, text in texts.items()),
+        return_exceptions=True,
+    )
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        interrupts = map(call.scope.cluster.interrupt, connections.values())
+        await asyncio.shield(asyncio.gather(*interrupts))
+        await asyncio.wait([work], timeout=STOPS_WITHIN)  # then its transaction can go on
+        work.cancel()
+        raise
 
 
 def _order(error: SqlError) -> tuple[bool, bool, int]:
