@@ -42,12 +42,13 @@ After = Callable[[Place, BackendConnection, Ok], Awaitable[None]]
 
 
 async def write_all(
-    call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None = None, after: After | None = None
-) -> list[Ok]:
+    call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None = None, after: After | None = None,
+    returned: dict[Place, Rows] | None = None,
+) -> list[Ok]:  # fmt: skip
     """Run each shard's text, in parallel, atomically up to COMMIT; the OKs in the order of ``texts``.
 
     Warnings are kept in the session. Raises one shard's error, after undoing the others. With ``numbers``, errors and
-    warnings that name a row name the client's.
+    warnings that name a row name the client's. Rows that shards answer with are put into ``returned``.
     """
     scope = call.scope
     if not call.session.autocommit and not call.session.in_transaction:
@@ -62,7 +63,7 @@ async def write_all(
         if not own:
             await scope.mark(list(texts))
             running = True
-        answers = await _run(call, texts, connections, numbers or {})
+        answers = await _run(call, texts, connections, numbers or {}, returned)
         if after is not None:
             for (place, connection), answer in zip(connections.items(), answers, strict=True):
                 await after(place, connection, answer)
@@ -79,8 +80,9 @@ async def write_all(
 
 
 async def _run(
-    call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection], numbers: Numbers
-) -> list[Ok]:
+    call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection], numbers: Numbers,
+    returned: dict[Place, Rows] | None,
+) -> list[Ok]:  # fmt: skip
     if call.insert_id_read:
         for connection in connections.values():
             await connection.query(f"SET last_insert_id = {call.session.insert_id}")
@@ -92,6 +94,9 @@ async def _run(
         match result:
             case Ok():
                 answers.append(result)
+            case Rows() if returned is not None:
+                returned[place] = result
+                answers.append(Ok(len(result.rows), status=result.status, warnings=result.warnings))
             case Rows():
                 raise BUG(detail="a write on several shards answered with rows")
             case ServerError():
