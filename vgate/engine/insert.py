@@ -402,7 +402,9 @@ class InsertRun:
                 stored[place] = await self._first_stored(connection)
 
         returned: dict[Place, Rows] | None = {} if self.plan.returning else None
-        answers = await write_all(self.call, texts, numbers, look, returned)
+        answers = await write_all(
+            self.call, texts, numbers, look, returned, tables=[self.plan.table.name]
+        )
         if returned:
             give_rows(self.call, returned, numbers, sum(one.warnings for one in answers), self.first_id)
             return True

@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
+from vgate.engine.clock import needs_time, one_clock
 from vgate.engine.rename import text_for
 from vgate.engine.single import ROLLED_BACK, read_warnings
 from vgate.errors import BUG, ServerError, SqlError
 from vgate.session.session import Diagnostic
 from vgate.sql.versioned import Flavour
 from vgate.transactions.scope import Place, Scope
+from vgate.vschema.model import TableName
 from vgate.wire.packets import Ok
 
 _NUMBERS: Final = re.compile(rb"\d+")
@@ -43,12 +45,13 @@ After = Callable[[Place, BackendConnection, Ok], Awaitable[None]]
 
 async def write_all(
     call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None = None, after: After | None = None,
-    returned: dict[Place, Rows] | None = None,
+    returned: dict[Place, Rows] | None = None, *, tables: Collection[TableName] = (),
 ) -> list[Ok]:  # fmt: skip
     """Run each shard's text, in parallel, atomically up to COMMIT; the OKs in the order of ``texts``.
 
     Warnings are kept in the session. Raises one shard's error, after undoing the others. With ``numbers``, errors and
-    warnings that name a row name the client's. Rows that shards answer with are put into ``returned``.
+    warnings that name a row name the client's. Rows that shards answer with are put into ``returned``. ``tables`` are
+    those written to.
     """
     scope = call.scope
     if not call.session.autocommit and not call.session.in_transaction:
@@ -63,7 +66,8 @@ async def write_all(
         if not own:
             await scope.mark(list(texts))
             running = True
-        answers = await _run(call, texts, connections, numbers or {}, returned)
+        async with one_clock(call.session, connections.values(), wanted=needs_time(call, tables)):
+            answers = await _run(call, texts, connections, numbers or {}, returned)
         if after is not None:
             for (place, connection), answer in zip(connections.items(), answers, strict=True):
                 await after(place, connection, answer)
