@@ -12,7 +12,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: demo test test-slow lint bench clean database mysql9
+.PHONY: demo test test-slow lint bench clean database mysql9 clients
 
 PYTHON ?= $(or $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done),no-python)
@@ -24,7 +24,7 @@ READY := .venv/.ready
 demo: $(READY) database
 	@exec $(BIN)/vgate local --vschema vschema.yaml --schema vgate/local/demo $(ARGS)
 
-test: $(READY) database mysql9
+test: $(READY) database mysql9 clients
 	$(BIN)/ruff check vgate tests bench
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
@@ -56,6 +56,10 @@ mysql9:
 	@[ -n "$${VGATE_MYSQLD:-}" ] || timeout 600 tests/get_mysql9 .mysql9 </dev/null \
 		|| echo 'make: no MySQL 9: the tests will run on what else there is' >&2
 
+# So are the clients that are no Python packages.
+clients: $(READY)
+	@timeout 600 tests/get_clients .clients </dev/null || echo 'make: not all clients are there' >&2
+
 clean:
-	rm -rf .venv .mysql9 .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .mysql9 .clients .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
 	find vgate tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

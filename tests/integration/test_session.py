@@ -333,10 +333,10 @@ def test_counts_and_warnings_are_those_of_one_server(stocked: Oracle, others: li
     run(stocked, "use product; create table noise (id int primary key auto_increment)")
     for statement in script.split("; "):
         mine, theirs = ask(stocked.vgate, statement), ask(stocked.plain, statement)
-        if mine.error and mine.error[0] == UNSUPPORTED and "," in statement:
-            continue  # within a larger statement, the number is known to a server only
         assert (mine.error and mine.error[0]) == (theirs.error and theirs.error[0]), statement
-        assert (mine.rows, mine.columns, mine.affected) == (theirs.rows, theirs.columns, theirs.affected), statement
+        assert (mine.rows, mine.affected) == (theirs.rows, theirs.affected), statement
+        if "_count, " not in statement:  # within a larger statement numbers are literals, which are not as wide
+            assert mine.columns == theirs.columns, statement
         for other in others:
             ask(other, "insert into customer.customer (customer_id) values (1)")
             ask(other, "select sql_calc_found_rows 1 union select 2 limit 1")
@@ -344,12 +344,9 @@ def test_counts_and_warnings_are_those_of_one_server(stocked: Oracle, others: li
 
 
 LAST_STATEMENT = """
-select row_count() + 0
-select row_count(), 1
 select found_rows()
 select found_rows() + 1
-select @@warning_count + 1
-insert into product (n) values (row_count())
+insert into product (n) values (found_rows())
 get diagnostics @a = number
 """
 

@@ -84,6 +84,7 @@ def _column(cells: Cells) -> ColumnType:
         auto_increment="AUTO_INCREMENT" in extras,
         generated=re.search(r"(?<!_)GENERATED", extras) is not None,
         invisible="INVISIBLE" in extras,
+        on_update="ON UPDATE" in extras,
     )
 
 

@@ -31,8 +31,9 @@ class Call:
 
     ``pins`` names the construct that ties the session to the server that runs it (empty: none);
     ``insert_id_read`` is set where the text calls LAST_INSERT_ID(), which must answer for the session, or sets it;
-    ``counts_found_rows`` where it says SQL_CALC_FOUND_ROWS; ``uses_tables`` is False where it certainly reads and
-    writes no rows of any, ``names_no_table`` is True where it does not even name one;
+    ``counts_found_rows`` where it says SQL_CALC_FOUND_ROWS, ``tells_time`` where it asks for the time;
+    ``uses_tables`` is False where it certainly reads and writes no rows of any, ``names_no_table`` is True where it
+    does not even name one;
     ``execution`` where a prepared statement is to run as such, and not its text.
     """
 
@@ -47,6 +48,7 @@ class Call:
     counts_found_rows: bool = False
     uses_tables: bool = True
     names_no_table: bool = False
+    tells_time: bool = False
     execution: Execution | None = None
 
     @property

@@ -15,9 +15,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from vgate.backend.connection import BackendConnection
+from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.insert_id import Rules, Written, duplicates, in_doubt, insert_ids
+from vgate.engine.returning import give_rows
 from vgate.engine.route import give_ok
 from vgate.engine.single import run_single
 from vgate.engine.write import combined, write_all
@@ -83,6 +84,8 @@ class InsertRun:
             self.plan.on_duplicate, self.call.scope.found_rows, self.by_id, self.call.insert_id_read, tells_id,
             self._counts(),
         )  # fmt: skip
+        if self.plan.returning and self.call.out.binary:
+            raise UNSUPPORTED(construct="INSERT ... RETURNING as a prepared statement")
         texts = {place: await self._text(wanted, tail) for place, wanted in numbers.items()}
         if len(texts) == 1 and not self._must_look():
             return await self._send_one(texts)
@@ -384,6 +387,8 @@ class InsertRun:
             return Ok(ok.affected, given, ok.status, ok.warnings, ok.info)
 
         done = await run_single(self.call, place, text, Access.WRITE, edit)
+        if self.plan.returning and done:  # rows, and no OK that could tell an id
+            insert_id = self.first_id or None
         if insert_id is not None:
             session.insert_id = insert_id
         return done
@@ -396,7 +401,13 @@ class InsertRun:
             if in_doubt(self.rules, self._written(ok, numbers[place])) and self._is_indexed():
                 stored[place] = await self._first_stored(connection)
 
-        answers = await write_all(self.call, texts, numbers, look)
+        returned: dict[Place, Rows] | None = {} if self.plan.returning else None
+        answers = await write_all(
+            self.call, texts, numbers, look, returned, tables=[self.plan.table.name]
+        )
+        if returned:
+            give_rows(self.call, returned, numbers, sum(one.warnings for one in answers), self.first_id)
+            return True
         written = [
             replace(self._written(ok, wanted), stored=stored.get(place))
             for (place, wanted), ok in zip(numbers.items(), answers, strict=True)

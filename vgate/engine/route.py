@@ -65,7 +65,7 @@ async def run_route(call: Call, plan: Route) -> bool:
     if "sql_select_limit" in call.session.settings.values and plan.access is not Access.WRITE:
         raise UNSUPPORTED(construct=f"sql_select_limit across {len(places)} shards")
     if plan.access is Access.WRITE:
-        answer = combined(await write_all(call, {place: call.text for place in places}))
+        answer = combined(await write_all(call, {place: call.text for place in places}, tables=plan.tables))
         give_ok(call, answer, answer.insert_id or None)  # an UPDATE's or DELETE's is that of LAST_INSERT_ID(expr)
         return True
     await run_scatter(call, places, call.text)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Mapping
 from typing import Final
 
 from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
+from vgate.engine.clock import one_clock
 from vgate.engine.command import command_for
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of
@@ -131,18 +133,12 @@ async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
                 await scope.characterise(connections[place])
             if call.insert_id_read:
                 await connections[place].query(f"SET last_insert_id = {call.session.insert_id}")
-        streams = [ShardStream(connection) for connection in connections.values()]
-        for place, stream in zip(places, streams, strict=True):
-            stream.connection.relay(await command_for(call, place, stream.connection, text), stream)
-        await _concatenate(call, places, streams, columns_of(call, places[0]))
+        async with one_clock(session, connections.values(), wanted=call.tells_time):
+            await _stream(call, connections, text)
         if once:
             for place, connection in connections.items():
                 await use_up(call, place, connection, failed=False)
             once = False
-    except asyncio.CancelledError:  # KILL QUERY, or the client is gone: the servers need not go on
-        running = [connection for connection in connections.values() if connection.sink is not None]
-        await asyncio.shield(asyncio.gather(*map(scope.cluster.interrupt, running)))
-        raise
     finally:
         for place, connection in connections.items():
             if connection.sink is not None:  # an answer nobody will read
@@ -150,6 +146,20 @@ async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
             elif once:
                 await use_up(call, place, connection, failed=True)
             scope.give_back(place, connection)
+
+
+async def _stream(call: Call, connections: Mapping[Place, BackendConnection], text: bytes) -> None:
+    """Send the statement to all shards, and pass their rows on."""
+    places = list(connections)
+    streams = [ShardStream(connection) for connection in connections.values()]
+    try:
+        for place, stream in zip(places, streams, strict=True):
+            stream.connection.relay(await command_for(call, place, stream.connection, text), stream)
+        await _concatenate(call, places, streams, columns_of(call, places[0]))
+    except asyncio.CancelledError:  # KILL QUERY, or the client is gone: the servers need not go on
+        running = [connection for connection in connections.values() if connection.sink is not None]
+        await asyncio.shield(asyncio.gather(*map(call.scope.cluster.interrupt, running)))
+        raise
 
 
 async def _concatenate(

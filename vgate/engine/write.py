@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
+from vgate.engine.clock import needs_time, one_clock
 from vgate.engine.rename import text_for
 from vgate.engine.single import ROLLED_BACK, read_warnings
 from vgate.errors import BUG, ServerError, SqlError
 from vgate.session.session import Diagnostic
 from vgate.sql.versioned import Flavour
 from vgate.transactions.scope import Place, Scope
+from vgate.vschema.model import TableName
 from vgate.wire.packets import Ok
 
 _NUMBERS: Final = re.compile(rb"\d+")
@@ -45,12 +47,14 @@ After = Callable[[Place, BackendConnection, Ok], Awaitable[None]]
 
 
 async def write_all(
-    call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None = None, after: After | None = None
-) -> list[Ok]:
+    call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None = None, after: After | None = None,
+    returned: dict[Place, Rows] | None = None, *, tables: Collection[TableName] = (),
+) -> list[Ok]:  # fmt: skip
     """Run each shard's text, in parallel, atomically up to COMMIT; the OKs in the order of ``texts``.
 
     Warnings are kept in the session. Raises one shard's error, after undoing the others. With ``numbers``, errors and
-    warnings that name a row name the client's.
+    warnings that name a row name the client's. Rows that shards answer with are put into ``returned``. ``tables`` are
+    those written to.
     """
     scope = call.scope
     if not call.session.autocommit and not call.session.in_transaction:
@@ -65,7 +69,8 @@ async def write_all(
         if not own:
             await scope.mark(list(texts))
             running = True
-        answers = await _run(call, texts, connections, numbers or {})
+        async with one_clock(call.session, connections.values(), wanted=needs_time(call, tables)):
+            answers = await _run(call, texts, connections, numbers or {}, returned)
         if after is not None:
             for (place, connection), answer in zip(connections.items(), answers, strict=True):
                 await after(place, connection, answer)
@@ -82,8 +87,9 @@ async def write_all(
 
 
 async def _run(
-    call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection], numbers: Numbers
-) -> list[Ok]:
+    call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection], numbers: Numbers,
+    returned: dict[Place, Rows] | None,
+) -> list[Ok]:  # fmt: skip
     if call.insert_id_read:
         for connection in connections.values():
             await connection.query(f"SET last_insert_id = {call.session.insert_id}")
@@ -94,6 +100,9 @@ async def _run(
         match result:
             case Ok():
                 answers.append(result)
+            case Rows() if returned is not None:
+                returned[place] = result
+                answers.append(Ok(len(result.rows), status=result.status, warnings=result.warnings))
             case Rows():
                 raise BUG(detail="a write on several shards answered with rows")
             case ServerError():

@@ -32,6 +32,7 @@ class ColumnType:
     ``bits`` and ``unsigned`` hold for INTEGER; ``scale`` for DECIMAL.
     ``default`` is the text of a constant default, unquoted (None: NULL, or there is none); where ``computed_default``
     is set it is an expression instead (``uuid()``, or bytes that are not text), whose value only the server knows.
+    ``on_update``: an UPDATE sets it to the current time.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ColumnType:
     generated: bool = False
     invisible: bool = False
     computed_default: bool = False
+    on_update: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,4 +125,6 @@ def _insert(plan: Insert) -> list[str]:
         lines.append(f"  {made.column}: from sequence {made.sequence}, {place}")
     if plan.on_duplicate in (OnDuplicate.IGNORE, OnDuplicate.UPDATE):
         lines.append(f"  duplicates: {plan.on_duplicate.value}")
+    if plan.returning:
+        lines.append("  returns the rows, in the order they were given in")
     return lines

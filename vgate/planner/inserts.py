@@ -106,19 +106,18 @@ def _insert(
         raise UNSUPPORTED(construct=f"a subquery in INSERT {where}")
     if b"row" in words[:1]:
         raise UNSUPPORTED(construct=f"INSERT ... VALUES ROW() {where}")
-    if b"returning" in tail or _returns(words):
-        raise UNSUPPORTED(construct=f"INSERT ... RETURNING {where}")
     sequence = sequence_function((*words, *tail)) if sharded else ""
     if sequence:
         raise UNSUPPORTED(construct=f"{sequence} {where}, as every shard counts by itself")
     on_duplicate = _on_duplicate(head, tail)
+    returning = _check_returning(head, words, tail, on_duplicate, where)
     key = _sharding(table, columns, info) if sharded else None
     generated = _generated(table, columns)
     if key is not None:
         _check_unique_keys(on_duplicate, key, info, table)
         _check_tail(tail, key, table)
         _check_counters(table, columns, info)
-    return Insert(table, columns, implicit, key, generated, on_duplicate)
+    return Insert(table, columns, implicit, key, generated, on_duplicate, returning)
 
 
 def _source_name(source: str) -> str:
@@ -156,6 +155,19 @@ def _words(shape: bytes, mode: LexMode, head: InsertHead) -> tuple[list[bytes], 
 def _returns(words: Sequence[bytes]) -> bool:
     """True if RETURNING follows a SET; it is also a name in MySQL."""
     return any(word == b"returning" and after != b"=" for word, after in pairwise(words))
+
+
+def _check_returning(
+    head: InsertHead, words: Sequence[bytes], tail: Sequence[bytes], on_duplicate: OnDuplicate, where: str
+) -> bool:
+    """True for INSERT ... VALUES ... RETURNING. Raises UNSUPPORTED where which rows are returned is not that simple."""
+    if b"returning" not in tail and not _returns(words):
+        return False
+    if head.source != "values" or on_duplicate is not OnDuplicate.ERROR:
+        raise UNSUPPORTED(construct=f"RETURNING after anything but INSERT ... VALUES {where}")
+    if b"last_insert_id" in tail:
+        raise UNSUPPORTED(construct=f"LAST_INSERT_ID() in RETURNING {where}")
+    return True
 
 
 def _head_words(head: InsertHead) -> int:

@@ -154,7 +154,7 @@ class Insert:
     implicit lists are written into the text sent. ``sharding``: (position in ``columns``, type, vindex) of the
     primary vindex column, None for an unsharded table; a position of None means the column is absent: then it is
     ``generated``, or every row maps as NULL. ``generated``: likewise for the auto_increment column, with its
-    sequence.
+    sequence. ``returning``: it ends with MariaDB's RETURNING.
     """
 
     table: Table
@@ -163,6 +163,7 @@ class Insert:
     sharding: InsertKey | None
     generated: InsertId | None
     on_duplicate: OnDuplicate
+    returning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,6 @@ from vgate.errors import (
 )
 from vgate.planner.build import access_of, plan, syntax_error
 from vgate.planner.catalog import NeedTables
-from vgate.planner.columns import TableInfo
 from vgate.planner.plan import (
     Access,
     AnyShard,
@@ -56,10 +55,11 @@ from vgate.planner.plan import (
 from vgate.planner.resolve import fast_point
 from vgate.query import grants
 from vgate.query.cache import DIGITS, Cached, Slots
-from vgate.query.gate import Gate
+from vgate.query.gate import Catalog, Gate
 from vgate.query.own import OwnStatements
 from vgate.query.pieces import statements_of
 from vgate.query.prepared import PreparedStatements
+from vgate.query.speaking import speak
 from vgate.query.ties import FOUND_ROWS, SHARED, findings
 from vgate.session.login import Login
 from vgate.session.session import ANSI_QUOTES, NO_BACKSLASH_ESCAPES, Diagnostic, Session
@@ -70,7 +70,6 @@ from vgate.sql.rows import insert_shape
 from vgate.sql.statements import FIRST_WORDS, recognise
 from vgate.sql.versioned import Flavour, expand
 from vgate.transactions.scope import Place, Scope
-from vgate.vschema.model import TableName, VSchema
 from vgate.wire.binary import execute_payload
 from vgate.wire.constants import Capability, Status
 from vgate.wire.packets import err_payload, frame, read_ok
@@ -106,21 +105,6 @@ class Client(Downstream, Protocol):
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the rest of this command."""
         ...
-
-
-class Catalog:
-    """What the planner may look at: the VSchema as it is now, whatever comes, and the tables asked for so far."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._cluster = gate.cluster
-        self._vschema = gate.cluster.vschema
-
-    @property
-    def vschema(self) -> VSchema:
-        return self._vschema
-
-    def table(self, name: TableName) -> TableInfo | None:
-        return self._cluster.table(name)
 
 
 class Conversation:
@@ -440,7 +424,7 @@ class Conversation:
             found = cached.found
             call.pins, call.insert_id_read = found.pins, found.insert_id_read
             call.counts_found_rows, call.uses_tables = found.counts_found_rows, found.uses_tables
-            call.names_no_table = found.names_no_table
+            call.names_no_table, call.tells_time = found.names_no_table, found.tells_time
         return call
 
     async def _plan(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
@@ -517,6 +501,8 @@ class Conversation:
         if self.restricted:
             grants.check(session.login, node)
         self._check_ties(cached)
+        if cached.found.speaks:
+            speak(call, self.keyspace_of(node))
         if cached.found.implicit_commit:
             await self.own.end(commit=True)
         match node:
@@ -553,7 +539,7 @@ class Conversation:
     def _check_ties(self, cached: Cached) -> None:
         """Refuse what would be answered for another statement, or from another server, than the client means."""
         found = cached.found
-        if found.last_statement:
+        if found.last_statement and not found.speaks:
             raise UNSUPPORTED(construct=found.last_statement)
         construct = found.pins or (FOUND_ROWS if found.counts_found_rows else "")
         if not construct:

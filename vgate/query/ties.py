@@ -67,6 +67,21 @@ _LAST_NAMES: Final = {
     "count": "the number of warnings or errors within a larger statement",
     "diagnostics": "GET DIAGNOSTICS",
 }
+_SPEAKS: Final = re.compile(
+    rb"\b(?:session_user|system_user|user|connection_id|database|schema|row_count|found_rows) \(|\bcurrent_user\b"
+    rb"|@@(?:(?:session|local) \. )?(?:warning|error)_count\b",
+    re.I,
+)
+_SPEAKING_VERBS: Final = re.compile(
+    rb"^(?:\( )*(?:select|with|insert|replace|update|delete|do|values|table|explain|describe|desc|call|set statement)"
+    rb"\b",
+    re.I,
+)
+_TIME: Final = re.compile(
+    rb"\b(?:now|curdate|curtime|unix_timestamp|utc_date|utc_time|utc_timestamp|localtime|localtimestamp|current_date"
+    rb"|current_time|current_timestamp)\b|@@(?:(?:session|local) \. )?timestamp\b",
+    re.I,
+)
 _PROGRAM: Final = re.compile(rb"^(?:create|alter|begin not)\b", re.I)
 _NO_TABLES: Final = re.compile(
     rb"^(?:show|describe|desc|help|set(?! statement)|get|prepare|deallocate|use|flush|reset|kill)\b"
@@ -88,12 +103,14 @@ class Findings:
     last_statement: str = ""
     uses_tables: bool = True
     names_no_table: bool = False
+    speaks: bool = False
+    tells_time: bool = False
 
     @property
     def ordinary(self) -> bool:
         """True where any connection will do, and nothing has to be done before or after."""
         special = self.pins or self.insert_id_read or self.implicit_commit or self.counts_found_rows
-        return not (special or self.last_statement)
+        return not (special or self.last_statement or self.speaks)
 
 
 NOTHING: Final = Findings()
@@ -104,8 +121,18 @@ def findings(shape: bytes, lexer: Lexer) -> Findings:
     words = bare(shape, lexer)
     return Findings(
         tie(words), reads_insert_id(words), commits_implicitly(words), counts_found_rows(words),
-        reads_last_statement(words), may_use_tables(words), names_no_table(words),
+        reads_last_statement(words), may_use_tables(words), names_no_table(words), speaks(words), tells_time(words),
     )  # fmt: skip
+
+
+def speaks(words: bytes) -> bool:
+    """True where the session's own values must be put in place of functions (``query.speaking``)."""
+    return _SPEAKS.search(words) is not None and _SPEAKING_VERBS.match(words) is not None
+
+
+def tells_time(words: bytes) -> bool:
+    """True where the statement asks for the time that is one for all of it (SYSDATE() is not)."""
+    return _TIME.search(words) is not None
 
 
 def bare(shape: bytes, lexer: Lexer, limit: int | None = None) -> bytes:
