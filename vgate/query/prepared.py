@@ -19,6 +19,7 @@ from vgate.engine.call import Execution
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of, text_for
 from vgate.errors import (
+    EMPTY_QUERY,
     MALFORMED,
     NO_CURSOR,
     TOO_MANY_STATEMENTS,
@@ -92,6 +93,8 @@ class PreparedStatements:
         """COM_STMT_PREPARE. Raises SqlError: what the planner refuses, and what a server says of the text."""
         if len(self._statements) >= LIMIT:
             raise TOO_MANY_STATEMENTS(limit=LIMIT)
+        if not text.strip(b"; \t\r\n"):
+            raise EMPTY_QUERY()
         conversation = self._conversation
         template = self._template(text)
         own = recognise(template.text, conversation.mode)
@@ -238,6 +241,8 @@ class PreparedStatements:
         self._statements.clear()
 
     def _find(self, payload: bytes) -> PreparedStatement:
+        if len(payload) < 5:
+            raise MALFORMED(what="no statement id")
         number = int.from_bytes(payload[1:5], "little")
         found = self._statements.get(number)
         if found is None:
