@@ -193,6 +193,9 @@ OLD_CLIENT = Fault(
 INSECURE_TRANSPORT = Fault(
     "", 3159, "HY000", "Connections using insecure transport are prohibited while --require_secure_transport=ON."
 )
+SUPER_NEEDED = Fault(
+    "", 1227, "42000", "Access denied; you need (at least one of) the SUPER privilege(s) for this operation"
+)
 ACCESS_DENIED = Fault("", 1045, "28000", "Access denied for user '{user}'@'{host}' (using password: {used})")
 DATABASE_DENIED = Fault("", 1044, "42000", "Access denied for user '{user}'@'{host}' to database '{database}'")
 

@@ -208,6 +208,15 @@ class Authentication:
         self._plugin = plugin
         return self._scrambled(data)
 
+    def start_again(self, plugin: str) -> Step:
+        """COM_CHANGE_USER instead of a handshake response. What it may say of a password is not made with this
+        scramble, so every client is sent to its plugin.
+        """
+        if self._state is not _State.START:
+            raise RuntimeError("authentication starts once")
+        wanted = plugin if plugin in (NATIVE, SHA2) else self._default
+        return self._switch(SHA2 if wanted == NATIVE and self._sha2_only else wanted)
+
     def answer(self, data: bytes) -> Step:
         """The payload of the client's next packet."""
         match self._state:

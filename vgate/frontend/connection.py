@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Coroutine
 from struct import Struct
 from typing import Any, Final
@@ -30,16 +31,22 @@ from vgate.engine.output import AnswerCut, Output
 from vgate.errors import (
     BUG,
     INTERRUPTED,
+    MALFORMED,
+    NO_DATABASE,
     OUT_OF_ORDER,
     PACKET_TOO_LARGE,
+    SUPER_NEEDED,
     UNKNOWN_COMMAND,
     SqlError,
 )
+from vgate.frontend.change_user import log_in_again
+from vgate.frontend.handshake import Reception
+from vgate.frontend.midway import Midway
 from vgate.query.conversation import Conversation
 from vgate.query.gate import Gate
 from vgate.session.login import Login
 from vgate.wire.constants import MAX_PAYLOAD, Capability, Command
-from vgate.wire.packets import eof_payload, err_payload, frame
+from vgate.wire.packets import Ok, eof_payload, err_payload, frame
 
 log = logging.getLogger("vgate.client")
 
@@ -47,14 +54,16 @@ _HEADER: Callable[[bytes, int], tuple[int]] = Struct("<I").unpack_from
 _QUERY: Final = Command.QUERY
 BACKLOG: Final = 1 << 18
 WRITE_LIMIT: Final = 1 << 18
+LOGIN_LIMIT: Final = 1 << 16
 
 
 class ClientConnection(asyncio.Protocol):
     """See the module. ``lost`` hears once that the client is gone."""
 
     __slots__ = ("_abandoned", "_answered", "_buffer", "_busy", "_closed", "_continues", "_drained", "_ending",
-                 "_first", "_gate", "_killed", "_largest", "_linger", "_loop", "_lost", "_reading_paused", "_retiring",
-                 "_slow", "_task", "_transport", "_upstream", "conversation", "login", "user", "write")
+                 "_first", "_gate", "_killed", "_largest", "_linger", "_loop", "_lost", "_midway", "_reading_paused",
+                 "_retiring", "_slow", "_task", "_transport", "_upstream", "conversation", "login", "reception", "user",
+                 "write")
 
     def __init__(
         self, gate: Gate, login: Login, loop: asyncio.AbstractEventLoop, lost: Callable[[ClientConnection], None]
@@ -81,6 +90,8 @@ class ClientConnection(asyncio.Protocol):
         self._drained: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._upstream: BackendConnection | None = None
+        self._midway: Midway | None = None  # while a command waits for more from the client
+        self.reception: Reception | None = None
         self._transport: asyncio.Transport
         self.write: Callable[[bytes], None]
         self.conversation: Conversation
@@ -116,6 +127,8 @@ class ClientConnection(asyncio.Protocol):
             return
         self._buffer += data
         if self._busy:
+            if self._midway is not None:
+                self._midway.news.set()
             self._adjust_reading()
         else:
             self._pump()
@@ -224,12 +237,15 @@ class ClientConnection(asyncio.Protocol):
                 self.start(self.conversation.field_list(packet))
             case Command.SET_OPTION:
                 self._set_option(packet)
+            case Command.CHANGE_USER:
+                self.start(self._change_user(packet[5:]))
             case Command.STATISTICS:
-                clients = len(self._gate.clients)
-                self.write(frame(f"Threads: {clients}".encode(), 1))
-            case Command.PROCESS_KILL:
+                self.write(frame(self._gate.statistics(), 1))
+            case Command.PROCESS_KILL if len(packet) >= 9:
                 number = int.from_bytes(packet[5:9], "little")
                 self.start(self.conversation.run(b"KILL %d" % number))
+            case Command.DEBUG:
+                self._error(SUPER_NEEDED())
             case Command.STMT_PREPARE:
                 self.start(self.conversation.prepared.prepare(packet[5:]))
             case Command.STMT_EXECUTE:
@@ -249,6 +265,8 @@ class ClientConnection(asyncio.Protocol):
                 self._error(UNKNOWN_COMMAND())
 
     async def _init_db(self, name: bytes) -> None:
+        if not name:
+            raise NO_DATABASE()
         await self.conversation.own.use(name.decode("utf-8", "replace"))
         self._ok_as_before()
 
@@ -263,6 +281,9 @@ class ClientConnection(asyncio.Protocol):
         Output(self, self.conversation.session).ok()
 
     def _set_option(self, packet: bytes) -> None:
+        if len(packet) < 7:
+            self._error(MALFORMED(what="COM_SET_OPTION cut off"))
+            return
         option = int.from_bytes(packet[5:7], "little")
         if option > 1:
             self._error(UNKNOWN_COMMAND())
@@ -272,6 +293,86 @@ class ClientConnection(asyncio.Protocol):
         flags = login.capabilities | bit if option == 0 else login.capabilities & ~bit
         self.conversation.capabilities(flags)
         self.write(frame(eof_payload(self.conversation.session.status), 1))
+
+    async def _change_user(self, payload: bytes) -> None:
+        """COM_CHANGE_USER: what the client had is gone before it is asked who it is; if it cannot say, it has to go."""
+        if self.reception is None:
+            raise UNKNOWN_COMMAND()
+        conversation = self.conversation
+        await conversation.close()
+        login = conversation.session.login
+        self.begin_midway(1)
+        try:
+            async with asyncio.timeout(self.reception.terms.patience):
+                login, before = await log_in_again(
+                    self.reception, login, payload, self._exchange, secure=self._secure
+                )
+            self.login, self.user = login, login.user
+            self.conversation = Conversation(self._gate, login, self)
+            answer = Ok(status=self.conversation.session.status).payload()
+        except SqlError as error:
+            answer = err_payload(error.errno, error.sqlstate, error.message)
+            log.info("connection %d: COM_CHANGE_USER: %s", login.connection_id, error.message)
+            self.write(frame(answer, self.end_midway()))
+            self.hang_up()
+            return
+        except TimeoutError:
+            self.abort()
+            return
+        except asyncio.CancelledError:  # KILL QUERY: it is nobody now
+            self.abort()
+            raise
+        sequence = self.end_midway()
+        if before:
+            self.write(frame(before, sequence))
+            sequence += 1
+        self.write(frame(answer, sequence))
+
+    @property
+    def _secure(self) -> bool:
+        """True where passwords may come in clear: inside TLS, or through a unix socket."""
+        transport = self._transport
+        connection = transport.get_extra_info("socket")
+        inet = connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6)
+        return not inet or transport.get_extra_info("sslcontext") is not None
+
+    async def _exchange(self, payload: bytes) -> bytes:
+        """Send a packet in the middle of a command, and wait for the client's answer to it."""
+        assert self._midway is not None
+        self.write(frame(payload, self._midway.sequence))
+        self._midway.sequence = (self._midway.sequence + 1) & 0xFF
+        answer, ends = b"", False
+        while not ends:
+            data, ends = await self.piece()
+            answer += data
+            if len(answer) > LOGIN_LIMIT:
+                raise PACKET_TOO_LARGE()
+        return answer
+
+    # -- in the middle of a command -------------------------------------------------------------------------------
+
+    def begin_midway(self, sequence: int) -> None:
+        """The client will send more for the command at hand; ``sequence`` is the number of the next packet."""
+        self._midway = Midway(self._buffer, sequence)
+
+    async def piece(self) -> tuple[bytes, bool]:
+        """The next bytes of what the client sends, and whether they end a packet. Raises OUT_OF_ORDER."""
+        midway = self._midway
+        assert midway is not None
+        while True:
+            piece = midway.piece()
+            if piece is not None:
+                self._adjust_reading()
+                return piece
+            midway.news.clear()
+            await midway.news.wait()
+
+    def end_midway(self) -> int:
+        """Nothing more is awaited; the number of the packet that answers."""
+        assert self._midway is not None
+        sequence = self._midway.sequence
+        self._midway = None
+        return sequence
 
     # -- answering ------------------------------------------------------------------------------------------------
 

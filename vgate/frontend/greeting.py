@@ -177,6 +177,36 @@ def read_response(payload: bytes, capabilities: int) -> HandshakeResponse:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeUser:
+    """COM_CHANGE_USER. ``collation`` is 0 where the client names none; what it says of its password is of no use, as
+    it may have been made with any scramble.
+    """
+
+    user: str
+    database: str
+    collation: int
+    plugin: str
+
+
+def read_change_user(payload: bytes, capabilities: int) -> ChangeUser:
+    """Read the command's payload, without its first byte. Raises MalformedPacket."""
+    user, at = _read_terminated(payload, 0)
+    _, at = _read_short(payload, at)  # with a length of one byte, whatever the handshake agreed on
+    database, at = _read_terminated(payload, at)
+    collation, plugin = 0, b""
+    if at + 2 <= len(payload):
+        collation = int.from_bytes(payload[at : at + 2], "little")
+        at += 2
+        if capabilities & Capability.PLUGIN_AUTH and at < len(payload):
+            plugin, at = _read_terminated(payload if b"\0" in payload[at:] else payload + b"\0", at)
+        if capabilities & Capability.CONNECT_ATTRS and at < len(payload):
+            _read_attributes(payload, at)
+    return ChangeUser(
+        decode_name(user, collation), decode_name(database, collation), collation, plugin.decode("ascii", "replace")
+    )
+
+
 def _read_terminated(payload: bytes, at: int) -> tuple[bytes, int]:
     """The NUL-terminated string at ``at`` and the position after it."""
     end = payload.find(b"\0", at)

@@ -160,6 +160,7 @@ class Listener:
 
     def enter(self, login: Login, transport: asyncio.Transport) -> ClientConnection:
         client = ClientConnection(self._gate, login, asyncio.get_running_loop(), self._gone)
+        client.reception = self
         client.open(transport)
         self._clients.add(client)
         return client

@@ -6,6 +6,7 @@ It does not know any one client's session.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -44,6 +45,7 @@ class Gate:
     max_allowed_packet: int = 64 << 20
     max_insert_rows: int = 1_000_000
     clients: dict[int, Killable] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
     _goodbyes: set[asyncio.Task[None]] = field(default_factory=set)
 
     def closing(self, goodbye: Coroutine[Any, Any, None]) -> None:
@@ -56,6 +58,10 @@ class Gate:
         """Wait until every client that is gone has been cleaned up after."""
         while self._goodbyes:
             await asyncio.wait(list(self._goodbyes))
+
+    def statistics(self) -> bytes:
+        """What COM_STATISTICS says: of a server's line that which vgate knows."""
+        return b"Uptime: %d  Threads: %d" % (time.monotonic() - self.started, len(self.clients))
 
     def target(self, text: str) -> Target:
         """A target string, checked against the VSchema. Raises VgateError (1049, 1235)."""

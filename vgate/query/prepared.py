@@ -19,6 +19,7 @@ from vgate.engine.call import Execution
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of, text_for
 from vgate.errors import (
+    EMPTY_QUERY,
     MALFORMED,
     NO_CURSOR,
     TOO_MANY_STATEMENTS,
@@ -95,6 +96,8 @@ class PreparedStatements:
         """
         if len(self._statements) >= LIMIT:
             raise TOO_MANY_STATEMENTS(limit=LIMIT)
+        if not text.strip(b"; \t\r\n"):
+            raise EMPTY_QUERY()
         conversation = self._conversation
         template = self._template(text)
         own = recognise(template.text, conversation.mode)
@@ -244,6 +247,8 @@ class PreparedStatements:
         self._statements.clear()
 
     def _find(self, payload: bytes) -> PreparedStatement:
+        if len(payload) < 5:
+            raise MALFORMED(what="no statement id")
         number = int.from_bytes(payload[1:5], "little")
         found = self._statements.get(number)
         if found is None:

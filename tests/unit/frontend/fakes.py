@@ -107,6 +107,9 @@ class FakeGate:
             self.news.clear()
             await self.news.wait()
 
+    def statistics(self) -> bytes:
+        return b"Threads: %d" % len(self.clients)
+
     async def settled(self) -> None:
         while self._goodbyes:
             await asyncio.wait(list(self._goodbyes))
