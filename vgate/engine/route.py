@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -81,10 +81,10 @@ def give_ok(call: Call, answer: Ok, insert_id: int | None = None) -> None:
     call.out.ok(answer.affected, answer.insert_id, answer.warnings, answer.info)
 
 
-async def run_every(call: Call, plan: EveryShard, changed: Callable[[str], Awaitable[None]]) -> None:
+async def run_every(call: Call, plan: EveryShard, changed: Callable[[str], Awaitable[None]]) -> Ok:
     """Run DDL on every shard of a keyspace, in parallel. Raises the first error, naming the shards that did run it.
 
-    ``changed`` hears of it before the client does.
+    Nothing is answered yet; the shards' warnings are the session's. ``changed`` hears of the keyspace in any case.
     """
     cluster = call.scope.cluster
     shards = cluster.keyspaces[plan.keyspace].keyspace.shards
@@ -117,8 +117,14 @@ async def run_every(call: Call, plan: EveryShard, changed: Callable[[str], Await
     answers = [replace(result, warnings=0) for result in results if isinstance(result, Ok)]
     call.session.diagnostics = noted = _noted(list(notes.values()))
     answer = combined(answers)
+    return replace(answer, warnings=len(noted), insert_id=0)
+
+
+def give_done(call: Call, answer: Ok, notes: Sequence[Diagnostic] = ()) -> None:
+    """Answer with what ``run_every`` came to, and ``notes`` among its warnings."""
+    call.session.diagnostics = noted = [*call.session.diagnostics, *notes]
     info = _WARNINGS.sub(b"%d" % len(noted), answer.info)
-    give_ok(call, replace(answer, warnings=len(noted), info=info, insert_id=0))
+    give_ok(call, replace(answer, warnings=len(noted), info=info))
 
 
 def _noted(shards: list[list[Diagnostic]]) -> list[Diagnostic]:

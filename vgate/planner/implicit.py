@@ -32,9 +32,7 @@ from vgate.planner.statements import Words
 from vgate.sql.alter_vschema import AddAutoIncrement, AddVindex, Change, VindexSpec
 from vgate.sql.lexer import LexMode
 from vgate.vschema.model import ColumnVindex, DdlOptions, Keyspace, Table, TableName, VSchema
-
-PREFIX: Final = "AUTO_SEQ_"
-"""Of the names of sequences that belong to a table, as in PolarDB-X."""
+from vgate.vschema.names import OWN_SEQUENCE
 
 _INTEGERS: Final = re.compile(r"(?:tiny|small|medium|big)?int(?:eger)?\b|serial\b")
 _TEXTS: Final = re.compile(r"(?:national |n)?(?:var)?char(?:acter)?\b|(?:tiny|medium|long)?text\b")
@@ -73,7 +71,7 @@ class Definition:
 
 def sequence_of(table: TableName) -> TableName:
     """The sequence that belongs to a table."""
-    return TableName(table.keyspace, PREFIX + table.table)
+    return TableName(table.keyspace, OWN_SEQUENCE + table.table)
 
 
 def owns_sequence(table: Table | None) -> bool:
@@ -81,7 +79,7 @@ def owns_sequence(table: Table | None) -> bool:
     return (
         table is not None
         and table.auto_increment is not None
-        and table.auto_increment.sequence.table.lower() == (PREFIX + table.name.table).lower()
+        and table.auto_increment.sequence == sequence_of(table.name)
     )
 
 

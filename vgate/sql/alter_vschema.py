@@ -103,9 +103,18 @@ class DropAutoIncrement:
     table: str
 
 
+@dataclass(frozen=True, slots=True)
+class RenameTable:
+    """No statement of its own: RENAME TABLE carries a table's entry along."""
+
+    keyspace: str
+    table: str
+    to: str
+
+
 Change = (
     CreateVindex | DropVindex | AddTable | DropTable | AddVindex | RemoveVindex | AddSequence | DropSequence
-    | AddAutoIncrement | DropAutoIncrement
+    | AddAutoIncrement | DropAutoIncrement | RenameTable
 )
 
 

@@ -27,6 +27,7 @@ from vgate.sql.alter_vschema import (
     DropTable,
     DropVindex,
     RemoveVindex,
+    RenameTable,
     VindexSpec,
 )
 from vgate.vschema import document
@@ -118,6 +119,11 @@ def _changed(text: str, change: Change) -> str:
             where = f"auto increment on table {change.table} in keyspace {here.name}"
             _require(bool(entry(table, "auto_increment")), f"vschema does not contain {where}")
             here.remove("tables", change.table, "auto_increment")
+        case RenameTable():
+            value = _require_table(here, change.table)
+            _require(change.to not in here.field("tables"), f"vschema already contains table {change.to}")
+            here.remove("tables", change.table)
+            here.put("tables", change.to, value=_value(value))
         case _:
             assert_never(change)
     return here.text
@@ -182,6 +188,13 @@ def _add_vindex(here: _Keyspace, change: AddVindex) -> None:
         here.put("tables", change.table, value={"column_vindexes": [{**columns, "name": name}]})
     else:
         here.append("tables", change.table, "column_vindexes", value={**columns, "name": name})
+
+
+def _value(data: Data) -> Value:
+    """What was read, to be written again: scalars are text in both."""
+    if isinstance(data, dict):
+        return {name: _value(one) for name, one in data.items()}
+    return [_value(one) for one in data] if isinstance(data, list) else data
 
 
 def _require_same(name: str, there: Data, spec: VindexSpec) -> None:

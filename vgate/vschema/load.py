@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vgate.vindex.base import Vindex
 from vgate.vschema.model import AutoIncrement, Keyspace, Table, TableName, TableType, VSchema
-from vgate.vschema.names import check_cases, check_keyspace, split_table
+from vgate.vschema.names import OWN_SEQUENCE, check_cases, check_keyspace, split_table
 from vgate.vschema.options import read_ddl_options
 from vgate.vschema.shards import place_of, read_shards
 from vgate.vschema.tables import Place, TableDraft, read_definitions, read_tables, read_vindexes
@@ -234,9 +234,9 @@ class _Reader:
             self._unresolved(line, text, "it is not a table name", "Write keyspace.table.")
             return None
         keyspace, name = split
-        found = self._qualified(keyspace, name, text, line, drafts) if keyspace else self._bare(name, line, drafts)
-        if found is None:
-            return None
+        found = self._qualified(keyspace, name, table, written, drafts) if keyspace else self._bare(name, line, drafts)
+        if found is None or found == TableName(table.keyspace, OWN_SEQUENCE + table.table):
+            return found
         target = drafts[found.keyspace].tables[found.table].table
         if target.type is not TableType.SEQUENCE:
             self.report.fault(
@@ -247,11 +247,14 @@ class _Reader:
         return found
 
     def _qualified(
-        self, keyspace: str, name: str, text: str, line: int, drafts: Mapping[str, _Draft]
+        self, keyspace: str, name: str, table: TableName, written: Scalar, drafts: Mapping[str, _Draft]
     ) -> TableName | None:
+        text, line = written.text, written.line
         if keyspace not in drafts:
             self._unresolved(line, text, f"there is no keyspace {keyspace}", closest(keyspace, drafts))
             return None
+        if name == OWN_SEQUENCE + table.table and keyspace == table.keyspace:
+            return TableName(keyspace, name)
         tables = drafts[keyspace].tables
         if name not in tables:
             remedy = closest(name, _sequences(tables)) or f"Add {name}: {{type: sequence}} to keyspace {keyspace}."

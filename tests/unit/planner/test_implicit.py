@@ -147,8 +147,7 @@ def owned() -> VSchema:
     """The ids of orders come from its own sequence, as after such a CREATE TABLE."""
     text = VSCHEMA.format(options="require_explicit_routing: false")
     orders = "orders: {column_vindexes: [{column: cid, name: by_hash}]"
-    text = text.replace(orders, f"{orders}, auto_increment: {{column: id, sequence: product.AUTO_SEQ_orders}}")
-    text = text.replace("ids: {type: sequence}", "ids: {type: sequence}, AUTO_SEQ_orders: {type: sequence}")
+    text = text.replace(orders, f"{orders}, auto_increment: {{column: id, sequence: ks.AUTO_SEQ_orders}}")
     return parse_vschema(text, filename="", environ={}, read_file=lambda name: name)
 
 

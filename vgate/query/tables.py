@@ -1,0 +1,218 @@
+"""DDL on a sharded keyspace: the shards' part, and what goes with it in sequences and in the VSchema.
+
+What a statement comes to is said by ``planner.implicit``; here it is carried out in an order that leaves nothing wrong
+behind. Before the shards hear of a table, its sequence is made and the VSchema knows it, and both are taken back if the
+shards refuse. What is no longer used goes after the shards have answered. The client hears last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vgate.engine.call import Call
+from vgate.engine.route import give_done, run_every
+from vgate.errors import DDL_PARTIAL, SEQUENCE_EXISTS, UNSUPPORTED, SqlError
+from vgate.planner.ddl import read_ddl
+from vgate.planner.implicit import Definition, NewSequence, owns_sequence, read_definition, sequence_of
+from vgate.planner.plan import EveryShard
+from vgate.planner.statements import QualifiedName, Words
+from vgate.sequences.definition import Kind
+from vgate.sequences.every import EverySequence
+from vgate.session.session import Diagnostic
+from vgate.sql.alter_vschema import (
+    AddAutoIncrement,
+    AddVindex,
+    Change,
+    DropAutoIncrement,
+    DropTable,
+    RemoveVindex,
+    RenameTable,
+)
+from vgate.sql.names import backquoted
+from vgate.sql.sequences import Options
+from vgate.vschema.model import Table, TableName
+from vgate.wire.packets import Ok
+
+if TYPE_CHECKING:
+    from vgate.backend.cluster import Cluster
+    from vgate.query.conversation import Conversation
+    from vgate.query.living import LivingVSchema
+
+_NOTE: Final = UNSUPPORTED.errno
+
+
+class TableStatements:
+    """See the module; works for its conversation."""
+
+    __slots__ = ("_conversation",)
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+
+    async def run(self, call: Call, plan: EveryShard) -> None:
+        """Carry out a DDL statement and answer. Raises SqlError."""
+        keyspace = self._conversation.session.target.keyspace
+        definition = read_definition(call.text, call.mode, keyspace, self._cluster.vschema)
+        if definition is not None:
+            answer = await self._define(call, plan, definition)
+            give_done(call, answer, [Diagnostic("Warning", _NOTE, note) for note in definition.notes])
+            return
+        words = Words(call.text, call.mode)
+        verb = words.word()
+        ddl = read_ddl(words)
+        try:
+            answer = await self._on_every(call, plan)
+        finally:
+            if verb == "drop" and ddl is not None and ddl.tables:
+                await self._dropped(plan)
+        if verb == "truncate":
+            for name in plan.tables:
+                await self._truncated(name)
+        if ddl is not None:
+            await self._renamed(ddl.renames, plan)
+        give_done(call, answer)
+
+    # -- CREATE and ALTER -----------------------------------------------------------------------------------------
+
+    async def _define(self, call: Call, plan: EveryShard, definition: Definition) -> Ok:
+        sequence = definition.sequence
+        made = sequence is not None and await self._make(sequence, definition.table)
+        try:
+            if definition.changes:
+                await self._living.change(definition.changes)
+        except SqlError:
+            if made and sequence is not None:
+                await self._sequences.own.drop(sequence.name)
+            raise
+        call.text = definition.text
+        try:
+            answer = await self._on_every(call, plan)
+        except SqlError as error:
+            if error.errno != DDL_PARTIAL.errno:  # where some shards have done it, the rest of it is to be done yet
+                await self._take_back(definition, sequence if made else None)
+            raise
+        await self._settle(definition)
+        ddl = read_ddl(Words(call.text, call.mode))
+        if ddl is not None:
+            await self._renamed(ddl.renames, plan)
+        return answer
+
+    async def _make(self, new: NewSequence, table: TableName) -> bool:
+        """Make a table's sequence; False where the table and its sequence are there already."""
+        start = new.start if new.start is not None else await self._highest(table, new.column) + 1
+        count, index = new.unit if new.unit is not None else (None, None)
+        if new.kind == "time":
+            options = Options()
+        elif new.kind == "simple" or start > 1:
+            options = Options(start=start, unit_count=count, unit_index=index)
+        else:
+            options = Options(unit_count=count, unit_index=index)
+        kind = Kind((new.kind or "group").upper())
+        try:
+            await self._sequences.own.create(new.name, kind, options)
+        except SqlError as error:
+            if error.errno != SEQUENCE_EXISTS.errno:
+                raise
+            if await self._cluster.load_table(table) is not None:
+                return False
+            await self._sequences.own.drop(new.name)  # left behind by a table that went without vgate
+            await self._sequences.own.create(new.name, kind, options)
+        return True
+
+    async def _take_back(self, definition: Definition, made: NewSequence | None) -> None:
+        undo: list[Change] = []
+        for change in reversed(definition.changes):
+            if isinstance(change, AddAutoIncrement):
+                undo.append(DropAutoIncrement(change.keyspace, change.table))
+            elif isinstance(change, AddVindex):
+                undo.append(RemoveVindex(change.keyspace, change.table, change.vindex))
+        if undo:
+            await self._living.change(undo)
+        if made is not None:
+            await self._sequences.own.drop(made.name)
+
+    async def _settle(self, definition: Definition) -> None:
+        """What follows an ALTER TABLE that the shards have carried out."""
+        name = definition.table
+        sequence = sequence_of(name)
+        if definition.unbinds:
+            await self._living.change([DropAutoIncrement(name.keyspace, name.table)])
+            await self._sequences.own.drop(sequence)
+        elif definition.rebinds:
+            await self._living.change([
+                DropAutoIncrement(name.keyspace, name.table),
+                AddAutoIncrement(name.keyspace, name.table, definition.rebinds, sequence.table, sequence.keyspace),
+            ])  # fmt: skip
+        if definition.restart is not None:
+            listed = self._listed(name)
+            if listed is not None and listed.auto_increment is not None:
+                await self._sequences.bump(listed.auto_increment.sequence, definition.restart - 1)
+
+    # -- DROP, TRUNCATE and RENAME --------------------------------------------------------------------------------
+
+    async def _dropped(self, plan: EveryShard) -> None:
+        """Forget the tables that are gone: DROP TABLE drops those it finds, also where it complains of others."""
+        for name in plan.tables:
+            listed = self._listed(name)
+            if listed is None or await self._cluster.load_table(name) is not None:
+                continue
+            own = owns_sequence(listed)
+            if self._cluster.vschema.keyspace(name.keyspace).ddl.auto_vindex:
+                await self._living.change([DropTable(name.keyspace, name.table)])
+            elif own:
+                await self._living.change([DropAutoIncrement(name.keyspace, name.table)])
+            if own:
+                await self._sequences.own.drop(sequence_of(name))
+
+    async def _truncated(self, name: TableName) -> None:
+        if owns_sequence(self._listed(name)):
+            await self._sequences.own.restart(sequence_of(name))
+
+    async def _renamed(self, renames: tuple[tuple[QualifiedName, QualifiedName], ...], plan: EveryShard) -> None:
+        """Carry entries of the VSchema and sequences along, one rename after the other."""
+        for (_, old), (_, new) in renames:
+            before, after = TableName(plan.keyspace, old), TableName(plan.keyspace, new)
+            listed = self._listed(before)
+            if listed is None or self._listed(after) is not None:
+                continue
+            changes: list[Change] = [RenameTable(plan.keyspace, old, new)]
+            if owns_sequence(listed) and listed.auto_increment is not None:
+                await self._sequences.own.rename(sequence_of(before), sequence_of(after))
+                sequence = sequence_of(after)
+                column = listed.auto_increment.column
+                changes = [
+                    DropAutoIncrement(plan.keyspace, old), *changes,
+                    AddAutoIncrement(plan.keyspace, new, column, sequence.table, sequence.keyspace),
+                ]  # fmt: skip
+            await self._living.change(changes)
+
+    # -- the rest -------------------------------------------------------------------------------------------------
+
+    async def _on_every(self, call: Call, plan: EveryShard) -> Ok:
+        return await run_every(call, plan, self._living.tables_changed)
+
+    async def _highest(self, table: TableName, column: str) -> int:
+        """The greatest id on any shard; 0 where there is none."""
+        text = b"SELECT MAX(%b) FROM %b" % (backquoted(column), backquoted(table.table))
+        highest = 0
+        for index in range(len(self._cluster.vschema.keyspace(table.keyspace).shards)):
+            async with self._cluster.connection(table.keyspace, index) as connection:
+                ((found,),) = await connection.rows(text)
+                highest = max(highest, int(found or 0))
+        return highest
+
+    def _listed(self, name: TableName) -> Table | None:
+        keyspace = self._cluster.vschema.keyspaces.get(name.keyspace)
+        return None if keyspace is None else keyspace.tables.get(name.table)
+
+    @property
+    def _cluster(self) -> Cluster:
+        return self._conversation.gate.cluster
+
+    @property
+    def _living(self) -> LivingVSchema:
+        return self._conversation.gate.living
+
+    @property
+    def _sequences(self) -> EverySequence:
+        return self._conversation.gate.sequences
