@@ -68,7 +68,7 @@ def stepped(work: Coroutine[Any, Any, object], at: int, how: How) -> Generator[A
             waited = step()
         except StopIteration:
             return number > at
-        if number == at or (at < number < at + 6 and how is How.AGAIN):
+        if number == at or (at < number < at + 15 and how is How.AGAIN):
             if how is How.LATE and waited is not None:
                 waited.add_done_callback(lambda _: task.cancel())
             else:
