@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
@@ -21,7 +21,7 @@ from vgate.engine.single import ROLLED_BACK, read_warnings
 from vgate.errors import BUG, ServerError, SqlError
 from vgate.session.session import Diagnostic
 from vgate.sql.versioned import Flavour
-from vgate.transactions.scope import Place, Scope
+from vgate.transactions.scope import Place, Scope, to_its_end
 from vgate.vschema.model import TableName
 from vgate.wire.packets import Ok
 
@@ -79,7 +79,7 @@ async def write_all(
         return answers
     except BaseException as error:
         if running:  # else nothing was done yet, and the savepoint that is there may be an earlier statement's
-            await asyncio.shield(_undo(scope, list(texts), own, error))
+            await to_its_end(_undo(scope, list(texts), own, error))
         raise
     finally:
         if own:
@@ -128,11 +128,15 @@ async def _at_once(
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        interrupts = map(call.scope.cluster.interrupt, connections.values())
-        await asyncio.shield(asyncio.gather(*interrupts))
-        await asyncio.wait([work], timeout=STOPS_WITHIN)  # then its transaction can go on
-        work.cancel()
+        await to_its_end(_stop(work, call.scope, connections.values()))
         raise
+
+
+async def _stop(work: asyncio.Future[Any], scope: Scope, connections: Iterable[BackendConnection]) -> None:
+    """Servers that say in time that they have stopped can go on with their transactions; others are let go."""
+    await asyncio.gather(*map(scope.cluster.interrupt, connections))
+    await asyncio.wait([work], timeout=STOPS_WITHIN)
+    work.cancel()
 
 
 def _order(error: SqlError) -> tuple[bool, bool, int]:

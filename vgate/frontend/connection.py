@@ -176,6 +176,7 @@ class ClientConnection(asyncio.Protocol):
             total += length
             at += 4 + length
             if total > self._gate.max_allowed_packet:
+                self._first = number & 0xFF
                 self._fail(PACKET_TOO_LARGE(), linger=at - len(buffer))
                 return None
             if length < MAX_PAYLOAD:

@@ -16,8 +16,8 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Coroutine
+from typing import Any, Final
 
 from vgate.backend.cluster import Cluster
 from vgate.backend.connection import BackendConnection
@@ -202,17 +202,7 @@ class Scope:
         if not all(self.held[place].usable for place in places):  # before the others are past recall
             await self.rollback()
             raise TRANSACTION_BROKEN()
-        work = asyncio.ensure_future(self._commit(places))
-        cancelled: asyncio.CancelledError | None = None
-        while not work.done():
-            try:
-                await asyncio.wait([work])
-            except asyncio.CancelledError as error:  # the client is gone, or KILL: half a commit helps nobody
-                cancelled = error
-        if cancelled is not None:
-            work.exception()
-            raise cancelled
-        work.result()
+        await to_its_end(self._commit(places))  # half a commit helps nobody
 
     async def _commit(self, places: list[Place]) -> None:
         done: list[Place] = []
@@ -229,7 +219,7 @@ class Scope:
                 self.begun.discard(place)
                 done.append(place)
         except BaseException:
-            await asyncio.shield(self.rollback())
+            await to_its_end(self.rollback())
             raise
         self._finish()
 
@@ -306,7 +296,7 @@ class Scope:
 
     async def _break(self) -> None:
         """Roll back everywhere, and remember until ROLLBACK that the transaction did not end as the client thinks."""
-        await asyncio.shield(self._roll_back_shards())
+        await to_its_end(self._roll_back_shards())
         self.begun.clear()
         self.broken = self.session.in_transaction
         for place in [place for place in self.held if place not in self.pinned]:
@@ -316,6 +306,24 @@ class Scope:
     def _label(self, place: Place) -> str:
         keyspace, index = place
         return f"{keyspace}/{self.cluster.keyspaces[keyspace].keyspace.shards[index].name}"
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do what must not be left half done, whoever goes away meanwhile (KILL, or the client is gone, or both).
+
+    Who was cancelled hears of it when it is over: the connections at work are not his before.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()
+        raise cancelled
+    task.result()
 
 
 def quoted(name: str) -> str:
