@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from vgate.planner.columns import ColumnKind, ColumnType, TableInfo, UniqueKey, compares_bytes
 from vgate.vindex.base import Vindex
-from vgate.vschema.model import ColumnVindex, Keyspace, Table
+from vgate.vschema.model import ColumnVindex, Keyspace, Table, TableType
 
 
 class Severity(StrEnum):
@@ -173,8 +173,12 @@ def _foreign_key(where: str, keyspace: Keyspace, primary: ColumnVindex, key: For
 
 
 def _together(primary: ColumnVindex, tables: Mapping[str, Table], key: ForeignKey) -> bool:
-    """True if a row and the row it refers to are on one shard: the key pairs their sharding columns."""
+    """True if a row and the row it refers to are on one shard: the key pairs their sharding columns, or the other table
+    is on every shard.
+    """
     parent = tables.get(key.table)
+    if parent is not None and parent.type is TableType.REFERENCE:
+        return True
     if parent is None or parent.primary_vindex is None:
         return False
     theirs = parent.primary_vindex

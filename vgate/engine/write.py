@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from vgate.backend.connection import BackendConnection, Rows
+from vgate.engine.alike import carry_insert_id, run_alike
 from vgate.engine.call import Call
 from vgate.engine.rename import text_for
 from vgate.engine.single import ROLLED_BACK, read_warnings
@@ -42,12 +43,14 @@ After = Callable[[Place, BackendConnection, Ok], Awaitable[None]]
 
 
 async def write_all(
-    call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None = None, after: After | None = None
+    call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None = None, after: After | None = None, *,
+    alike: bool = False,
 ) -> list[Ok]:
     """Run each shard's text, in parallel, atomically up to COMMIT; the OKs in the order of ``texts``.
 
     Warnings are kept in the session. Raises one shard's error, after undoing the others. With ``numbers``, errors and
-    warnings that name a row name the client's.
+    warnings that name a row name the client's. ``alike``: all shards are to do the same, see ``engine.alike``; there is
+    one answer then.
     """
     scope = call.scope
     if not call.session.autocommit and not call.session.in_transaction:
@@ -62,9 +65,13 @@ async def write_all(
         if not own:
             await scope.mark(list(texts))
             running = True
-        answers = await _run(call, texts, connections, numbers or {})
+        if alike:
+            answers = await run_alike(call, texts, connections)
+            answers = await _with_warnings(call, dict([next(iter(connections.items()))]), answers[:1], {})
+        else:
+            answers = await _run(call, texts, connections, numbers or {})
         if after is not None:
-            for (place, connection), answer in zip(connections.items(), answers, strict=True):
+            for (place, connection), answer in zip(connections.items(), answers, strict=not alike):
                 await after(place, connection, answer)
         if own:
             await scope.commit()
@@ -81,9 +88,7 @@ async def write_all(
 async def _run(
     call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection], numbers: Numbers
 ) -> list[Ok]:
-    if call.insert_id_read:
-        for connection in connections.values():
-            await connection.query(f"SET last_insert_id = {call.session.insert_id}")
+    await carry_insert_id(call, connections)
     running = (connections[place].query(text_for(call, place, text)) for place, text in texts.items())
     results = await asyncio.gather(*running, return_exceptions=True)
     failed: list[SqlError] = []
