@@ -207,6 +207,11 @@ PARTIAL_COMMIT = Fault(
     "VG15002", 1105, "HY000", "multi-db commit failed: committed on {committed}; not committed on {failed}: {reason}",
     "The shards no longer agree about this transaction; mend the data by hand.",
 )
+COPIES_DIFFER = Fault(
+    "VG15004", 1105, "HY000", "the shards answer this write to a reference table differently ({answers}), so nothing "
+    "was written: their copies are not the same",
+    "Compare the table on each shard (use `keyspace:shard`) and make the copies equal.",
+)
 DDL_PARTIAL = Fault(
     "VG15003", 1105, "HY000", "the statement ran on shards {done} but not on {failed}: {reason}",
     "Mend the cause and run it on the failed shards alone (use `keyspace:shard`).",

@@ -15,7 +15,7 @@ from vgate.planner.columns import ColumnKind, ColumnType, TableInfo, UniqueKey
 from vgate.planner.loose import folding_of
 from vgate.planner.values import LOOSE_VINDEXES, equal_texts_share_ids
 from vgate.vindex.base import Vindex
-from vgate.vschema.model import ColumnVindex, Keyspace, Table
+from vgate.vschema.model import ColumnVindex, Keyspace, Table, TableType
 
 
 class Severity(StrEnum):
@@ -185,8 +185,12 @@ def _foreign_key(where: str, keyspace: Keyspace, primary: ColumnVindex, key: For
 
 
 def _together(primary: ColumnVindex, tables: Mapping[str, Table], key: ForeignKey) -> bool:
-    """True if a row and the row it refers to are on one shard: the key pairs their sharding columns."""
+    """True if a row and the row it refers to are on one shard: the key pairs their sharding columns, or the other table
+    is on every shard.
+    """
     parent = tables.get(key.table)
+    if parent is not None and parent.type is TableType.REFERENCE:
+        return True
     if parent is None or parent.primary_vindex is None:
         return False
     theirs = parent.primary_vindex

@@ -33,6 +33,7 @@ from vgate.sql.rows import SLICE, ValueRows, read_head, values_form
 from vgate.sql.versioned import Flavour
 from vgate.transactions.scope import Place
 from vgate.vindex.base import Value
+from vgate.vschema.model import TableType
 from vgate.wire.packets import Ok
 
 _ZERO: Final = re.compile(rb"\s*[+-]?(?:0+\.?0*|\.0+)(?:[eE][+-]?\d+)?\s*")
@@ -64,6 +65,7 @@ class InsertRun:
         self.counters: dict[int, str] = {}  # AUTO_INCREMENT columns without a sequence, by position
         key, generated = plan.sharding, plan.generated
         self.by_id = key is not None and generated is not None and generated.column == key.column.name
+        self.everywhere = plan.table.type is TableType.REFERENCE
         self.rules: Rules
 
     async def run(self) -> bool:
@@ -87,6 +89,10 @@ class InsertRun:
         if self.plan.returning and self.call.out.binary:
             raise UNSUPPORTED(construct="INSERT ... RETURNING as a prepared statement")
         texts = {place: await self._text(wanted, tail) for place, wanted in numbers.items()}
+        if self.everywhere:
+            (text,) = texts.values()
+            count = len(self.call.scope.cluster.keyspaces[keyspace].keyspace.shards)
+            return await self._send_all({(keyspace, index): text for index in range(count)}, numbers)
         if len(texts) == 1 and not self._must_look():
             return await self._send_one(texts)
         return await self._send_all(texts, numbers)
@@ -130,7 +136,7 @@ class InsertRun:
     def _counters(self) -> dict[int, str]:
         """Columns in which a row must have a value, as each shard would count by itself."""
         info = self.call.scope.cluster.table(self.plan.table.name)
-        if info is None or self.plan.sharding is None:
+        if info is None or (self.plan.sharding is None and not self.everywhere):
             return {}
         bound = self.plan.generated.column if self.plan.generated is not None else None
         names = [one.name for one in info.columns if one.auto_increment and one.name != bound]
@@ -403,7 +409,7 @@ class InsertRun:
 
         returned: dict[Place, Rows] | None = {} if self.plan.returning else None
         answers = await write_all(
-            self.call, texts, numbers, look, returned, tables=[self.plan.table.name]
+            self.call, texts, numbers, look, returned, tables=[self.plan.table.name], alike=self.everywhere
         )
         if returned:
             give_rows(self.call, returned, numbers, sum(one.warnings for one in answers), self.first_id)

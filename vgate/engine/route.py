@@ -19,7 +19,7 @@ from vgate.engine.single import read_warnings, run_single
 from vgate.engine.write import combined, write_all
 from vgate.errors import DDL_PARTIAL, UNSUPPORTED, SqlError
 from vgate.planner.build import syntax_error
-from vgate.planner.plan import Access, AnyShard, Const, EveryShard, Everything, NextValue, Route, Where
+from vgate.planner.plan import Access, AnyShard, Const, EveryShard, Everything, Everywhere, NextValue, Route, Where
 from vgate.planner.resolve import resolve
 from vgate.sequences.vitess import VitessSequences
 from vgate.session.session import Diagnostic
@@ -31,8 +31,8 @@ _WARNINGS: Final = re.compile(rb"(?<=Warnings: )\d+")
 
 
 async def run_any(call: Call, plan: AnyShard) -> bool:
-    """Any shard will do: one the session holds already, else the first."""
-    held = (place for place in call.scope.held if place[0] == plan.keyspace)
+    """Any shard will do: one the session holds already, else the first; who locks rows always goes to the first."""
+    held = (place for place in call.scope.held if place[0] == plan.keyspace and plan.access is Access.READ)
     return await run_single(call, next(held, (plan.keyspace, 0)), call.text, plan.access)
 
 
@@ -70,6 +70,13 @@ async def run_route(call: Call, plan: Route) -> bool:
         return True
     await run_scatter(call, places, call.text)
     return True
+
+
+async def run_everywhere(call: Call, plan: Everywhere) -> None:
+    """A write to reference tables: on every shard or none, with the answer of one."""
+    count = len(call.scope.cluster.keyspaces[plan.keyspace].keyspace.shards)
+    answer = (await write_all(call, {(plan.keyspace, index): call.text for index in range(count)}, alike=True))[0]
+    give_ok(call, answer, answer.insert_id or None)
 
 
 def give_ok(call: Call, answer: Ok, insert_id: int | None = None) -> None:

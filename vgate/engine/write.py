@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from vgate.backend.connection import BackendConnection, Rows
+from vgate.engine.alike import carry_insert_id, run_alike
 from vgate.engine.call import Call
 from vgate.engine.clock import needs_time, one_clock
 from vgate.engine.rename import text_for
@@ -48,13 +49,13 @@ After = Callable[[Place, BackendConnection, Ok], Awaitable[None]]
 
 async def write_all(
     call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None = None, after: After | None = None,
-    returned: dict[Place, Rows] | None = None, *, tables: Collection[TableName] = (),
+    returned: dict[Place, Rows] | None = None, *, tables: Collection[TableName] = (), alike: bool = False,
 ) -> list[Ok]:  # fmt: skip
     """Run each shard's text, in parallel, atomically up to COMMIT; the OKs in the order of ``texts``.
 
     Warnings are kept in the session. Raises one shard's error, after undoing the others. With ``numbers``, errors and
     warnings that name a row name the client's. Rows that shards answer with are put into ``returned``. ``tables`` are
-    those written to.
+    those written to. ``alike``: all shards are to do the same, see ``engine.alike``; there is one answer then.
     """
     scope = call.scope
     if not call.session.autocommit and not call.session.in_transaction:
@@ -69,10 +70,14 @@ async def write_all(
         if not own:
             await scope.mark(list(texts))
             running = True
-        async with one_clock(call.session, connections.values(), wanted=needs_time(call, tables)):
-            answers = await _run(call, texts, connections, numbers or {}, returned)
+        async with one_clock(call.session, connections.values(), wanted=alike or needs_time(call, tables)):
+            if alike:
+                answers = await run_alike(call, texts, connections)
+                answers = await _with_warnings(call, dict([next(iter(connections.items()))]), answers[:1], {})
+            else:
+                answers = await _run(call, texts, connections, numbers or {}, returned)
         if after is not None:
-            for (place, connection), answer in zip(connections.items(), answers, strict=True):
+            for (place, connection), answer in zip(connections.items(), answers, strict=not alike):
                 await after(place, connection, answer)
         if own:
             await scope.commit()
@@ -90,9 +95,7 @@ async def _run(
     call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection], numbers: Numbers,
     returned: dict[Place, Rows] | None,
 ) -> list[Ok]:  # fmt: skip
-    if call.insert_id_read:
-        for connection in connections.values():
-            await connection.query(f"SET last_insert_id = {call.session.insert_id}")
+    await carry_insert_id(call, connections)
     results = await _at_once(call, texts, connections)
     failed: list[SqlError] = []
     answers: list[Ok] = []

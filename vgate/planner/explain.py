@@ -14,6 +14,7 @@ from vgate.planner.plan import (
     Either,
     EveryShard,
     Everything,
+    Everywhere,
     Insert,
     NextValue,
     Nothing,
@@ -30,6 +31,7 @@ from vgate.planner.plan import (
     Where,
 )
 from vgate.sql.lexer import Slots
+from vgate.vschema.model import TableType
 
 
 def explain(planned: Planned, slots: Slots | None = None) -> str:
@@ -53,6 +55,8 @@ def _lines(plan: Plan, slots: Slots | None) -> list[str]:
             return _insert(plan)
         case NextValue(sequence=sequence, count=count):
             return [f"next values of sequence {sequence}: {_source(count, slots)}"]
+        case Everywhere(keyspace=keyspace):
+            return [f"everywhere in {keyspace}: the statement as it is to every shard, which have to answer alike"]
         case VindexRows(keyspace=keyspace, vindex=vindex):
             return [f"rows of vindex {keyspace}.{vindex.name}: computed; any shard evaluates the statement over them"]
         case EveryShard(keyspace=keyspace):
@@ -110,9 +114,15 @@ def _source(source: Source, slots: Slots | None) -> str:
     return ", ".join(sign + text.decode("utf-8", "replace") for text in texts)
 
 
+def _rows_go(plan: Insert) -> str:
+    if plan.table.type is TableType.REFERENCE:
+        return "all rows to every shard"
+    return "rows split by shard" if plan.sharding else "one server"
+
+
 def _insert(plan: Insert) -> list[str]:
     verb = "replace" if plan.on_duplicate is OnDuplicate.REPLACE else "insert"
-    lines = [f"{verb} into {plan.table.name}: " + ("rows split by shard" if plan.sharding else "one server")]
+    lines = [f"{verb} into {plan.table.name}: " + _rows_go(plan)]
     if plan.implicit_columns:
         lines.append(f"  columns of the server: {', '.join(plan.columns)}")
     if plan.sharding is not None:

@@ -15,6 +15,7 @@ from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.columns import ColumnKind, ColumnType, TableInfo
 from vgate.planner.functions import sequence_function
 from vgate.planner.plan import Access, Insert, InsertId, InsertKey, OnDuplicate, Pass, Planned, Refuse
+from vgate.planner.reference_tables import check_insert, is_reference
 from vgate.planner.references import references, resolve_name
 from vgate.planner.statements import Words
 from vgate.planner.values import equal_texts_share_ids
@@ -111,11 +112,17 @@ def _insert(
         raise UNSUPPORTED(construct=f"{sequence} {where}, as every shard counts by itself")
     on_duplicate = _on_duplicate(head, tail)
     returning = _check_returning(head, words, tail, on_duplicate, where)
-    key = _sharding(table, columns, info) if sharded else None
+    copies = sharded and is_reference(table)
+    key = _sharding(table, columns, info) if sharded and not copies else None
     generated = _generated(table, columns)
     if key is not None:
         _check_unique_keys(on_duplicate, key, info, table)
         _check_tail(tail, key, table)
+        _check_counters(table, columns, info)
+    if copies:
+        if returning:
+            raise UNSUPPORTED(construct="INSERT ... RETURNING into a reference table")
+        check_insert(table, columns, (*words, *tail), info)
         _check_counters(table, columns, info)
     return Insert(table, columns, implicit, key, generated, on_duplicate, returning)
 

@@ -46,7 +46,7 @@ def needs_merge(tree: Tree, blocks: Mapping[int, Block]) -> str:
     if isinstance(node, exp.Select):
         return _of_select(node, blocks) or foreign_function(tree.words)
     if isinstance(node, exp.Update | exp.Delete):
-        return _of_write(node) or foreign_function(tree.words)
+        return beyond_a_plain_write(node) or foreign_function(tree.words)
     return type(node).__name__.upper()
 
 
@@ -86,7 +86,8 @@ def _full_text(select: exp.Select) -> str:
     return ""
 
 
-def _of_write(node: exp.Update | exp.Delete) -> str:
+def beyond_a_plain_write(node: exp.Update | exp.Delete) -> str:
+    """What of an UPDATE or DELETE is more than one table, its assignments and a WHERE; '' if nothing."""
     verb = type(node).__name__.upper()
     found = _beyond(node, _WRITE)
     if not found and isinstance(node.this, exp.Table) and node.this.args.get("joins"):

@@ -110,7 +110,9 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class AnyShard:
-    """A statement without tables of its own (``select 1``): any one shard of the keyspace can answer."""
+    """A statement that any one shard of the keyspace can answer: without tables of its own (``select 1``), or over
+    reference tables. One that locks rows of theirs goes to the first shard, as all who write begin there.
+    """
 
     keyspace: str
     access: Access
@@ -148,7 +150,8 @@ class OnDuplicate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """INSERT or REPLACE ... VALUES into a sharded table, or into an unsharded one whose ids a sequence fills.
+    """INSERT or REPLACE ... VALUES into a sharded table, or into an unsharded one whose ids a sequence fills. Into a
+    reference table all rows go to all shards.
 
     ``columns``: the column list in order, as the text has it or (``implicit_columns``) as the server gave it;
     implicit lists are written into the text sent. ``sharding``: (position in ``columns``, type, vindex) of the
@@ -197,6 +200,14 @@ class NextValue:
 
 
 @dataclass(frozen=True, slots=True)
+class Everywhere:
+    """An UPDATE or DELETE of reference tables: the client's own text to every shard, which answer alike."""
+
+    keyspace: str
+    tables: tuple[TableName, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class VindexRows:
     """A SELECT from a vindex, as if it were a table (``planner.vindex_functions``)."""
 
@@ -220,7 +231,7 @@ class Refuse:
     error: VgateError
 
 
-Plan = Pass | AnyShard | Route | Insert | NextValue | VindexRows | EveryShard | Refuse
+Plan = Pass | AnyShard | Route | Insert | NextValue | VindexRows | Everywhere | EveryShard | Refuse
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 One shard can answer whatever MySQL can say; several can where each row of the answer comes from rows of one shard. So
 the references of the outermost block must be together (joined on their sharding columns) or each pinned by a
 literal of its own; those of inner blocks must be tied to an outer reference, or be pinned too.
+Reference tables (``reference_tables``) are on every shard: they have no say in where a statement goes.
 It does not know INSERT or DDL, nor which parts of a statement make several answers a wrong one (``merges``).
 """
 
@@ -19,6 +20,7 @@ from vgate.planner.functions import sequence_function
 from vgate.planner.joins import APART, Block, Sharded, tied_to_outer
 from vgate.planner.merges import needs_merge, unwrapped
 from vgate.planner.plan import Access, Planned, Route, Where
+from vgate.planner.reference_tables import check_mixed, is_reference, plan_copies
 from vgate.planner.references import Reference, References
 from vgate.planner.where import allowed
 from vgate.sql.tree import Tree
@@ -37,7 +39,12 @@ def plan_sharded(tree: Tree, found: References, catalog: Catalog, *, ignore: boo
 
     ``ignore``: it is an UPDATE IGNORE, which the tree does not say. Raises UNSUPPORTED.
     """
-    ready = _with_columns(found.found, catalog)
+    copies = [one for one in found.found if is_reference(one.table)]
+    sharded = [one for one in found.found if not is_reference(one.table)]
+    check_mixed(tree.root, copies, sharded)
+    if not sharded:
+        return Planned(plan_copies(tree, copies, access_of_tree(tree)))
+    ready = _with_columns(sharded, catalog)
     if isinstance(ready, NeedTables):
         return ready
     root = tree.root

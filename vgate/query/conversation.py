@@ -25,7 +25,7 @@ from vgate.backend.pool import Pool
 from vgate.engine.call import Call
 from vgate.engine.insert import InsertRun
 from vgate.engine.output import AnswerCut, Downstream, Output
-from vgate.engine.route import run_any, run_every, run_next, run_route
+from vgate.engine.route import run_any, run_every, run_everywhere, run_next, run_route
 from vgate.engine.single import certainly_generated, run_single, settle
 from vgate.engine.vindex_rows import run_vindex_rows
 from vgate.errors import (
@@ -43,6 +43,7 @@ from vgate.planner.plan import (
     Access,
     AnyShard,
     EveryShard,
+    Everywhere,
     Insert,
     NextValue,
     Pass,
@@ -482,7 +483,7 @@ class Conversation:
             case Pass() | AnyShard() if plain and not self._renamed(node.keyspace):
                 cached.anywhere = True
                 cached.fast_keyspace = node.keyspace
-                cached.read = isinstance(node, AnyShard) or node.access is Access.READ
+                cached.read = node.access is Access.READ
         return cached
 
     def _renamed(self, keyspace: str) -> bool:
@@ -524,6 +525,9 @@ class Conversation:
                 return await run.run()
             case NextValue():
                 await run_next(call, node, self.gate.sequences)
+                return True
+            case Everywhere():
+                await run_everywhere(call, node)
                 return True
             case VindexRows():
                 return await run_vindex_rows(call, node)

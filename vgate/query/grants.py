@@ -6,7 +6,18 @@ It does not know how users are configured, nor the privileges that vgate's own a
 from __future__ import annotations
 
 from vgate.errors import DATABASE_DENIED, WRITE_DENIED
-from vgate.planner.plan import Access, AnyShard, EveryShard, Insert, NextValue, Pass, Plan, Route, VindexRows
+from vgate.planner.plan import (
+    Access,
+    AnyShard,
+    EveryShard,
+    Everywhere,
+    Insert,
+    NextValue,
+    Pass,
+    Plan,
+    Route,
+    VindexRows,
+)
 from vgate.session.login import Login
 
 
@@ -21,9 +32,11 @@ def check(login: Login, plan: Plan) -> None:
     match plan:
         case Pass() | Route():
             keyspace, writes = plan.keyspace, plan.access is not Access.READ
-        case AnyShard(keyspace=keyspace) | VindexRows(keyspace=keyspace):
+        case AnyShard(keyspace=keyspace, access=access):
+            writes = access is not Access.READ
+        case VindexRows(keyspace=keyspace):
             writes = False
-        case EveryShard(keyspace=keyspace):
+        case EveryShard(keyspace=keyspace) | Everywhere(keyspace=keyspace):
             writes = True
         case Insert(table=table):  # its sequence may be anywhere: who may insert may have ids
             keyspace, writes = table.name.keyspace, True

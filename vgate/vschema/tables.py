@@ -155,6 +155,13 @@ def _table(entry: Pair, place: Place, vindexes: Mapping[str, Vindex | None], rep
     pinned = _pinned(found.get("pinned"), name, place, report)
     _source(found.get("source"), kind, name, report)
     column_vindexes = _column_vindexes(found.get("column_vindexes"), name, place, vindexes, report)
+    if kind is TableType.REFERENCE and place.sharded and column_vindexes:
+        report.fault(
+            found["column_vindexes"].key.line, f"reference table {name} has column_vindexes, but it is on every shard",
+            "Remove them, or the type.",
+        )
+    if kind is TableType.REFERENCE and not place.sharded:
+        kind = TableType.TABLE  # there is one copy
     if place.sharded and pinned is None:
         _check_placed(entry.key, kind, name, "column_vindexes" in found, column_vindexes, report)
     column, sequence, bumps = _auto_increment(found.get("auto_increment"), what, report)
@@ -174,16 +181,11 @@ def _type(pair: Pair | None, what: str, report: Report) -> TableType | None:
     text = None if pair is None else read_text(pair.value, f"type of {what}", report)
     if pair is None or text is None:
         return TableType.TABLE
-    if text == TableType.REFERENCE:
-        report.fault(
-            pair.key.line, f"{what}: tables of type reference are not supported yet",
-            "Keep the table in an unsharded keyspace.",
-        )
-        return None
     try:
         return TableType(text)
     except ValueError:
-        report.fault(pair.key.line, f"unidentified table type {text} ({what})", closest(text, ("sequence",)))
+        remedy = closest(text, ("sequence", "reference"))
+        report.fault(pair.key.line, f"unidentified table type {text} ({what})", remedy)
         return None
 
 
@@ -211,9 +213,14 @@ def _pinned(pair: Pair | None, name: TableName, place: Place, report: Report) ->
 
 def _source(pair: Pair | None, kind: TableType | None, name: TableName, report: Report) -> None:
     if pair is not None and not is_nothing(pair.value) and kind is not None:
+        if kind is TableType.REFERENCE:
+            report.fault(
+                pair.key.line, f"the source of reference table {name} is not supported: nothing copies it",
+                "Remove it: vgate writes a reference table on every shard of its keyspace.",
+            )
+            return
         report.fault(
-            pair.key.line, f"table {name} has a source, which only reference tables have",
-            "Remove it; reference tables are not supported yet.",
+            pair.key.line, f"table {name} has a source, which only reference tables have", "Remove it.",
         )
 
 
