@@ -14,10 +14,11 @@ _LENGTH: Callable[[bytearray, int], tuple[int, int]] = Struct("<HB").unpack_from
 class Renumbering:
     """Gives the packets of a byte stream new sequence numbers, whatever pieces the stream comes in."""
 
-    __slots__ = ("_header", "_skip", "sequence")
+    __slots__ = ("_header", "_skip", "rows", "sequence")
 
     def __init__(self, sequence: int) -> None:
         self.sequence = sequence
+        self.rows = 0  # packets so far, without those that only begin one of 16 MB
         self._skip = 0
         self._header = b""
 
@@ -34,16 +35,21 @@ class Renumbering:
             data[missing - 1] = self.sequence
             self.sequence = (self.sequence + 1) & 0xFF
             self._header = b""
+            self.rows += header[:3] != b"\xff\xff\xff"
             at = missing + int.from_bytes(header[:3], "little")
         sequence = self.sequence
         last = size - 4
+        rows = 0
         while at <= last:
             low, high = _LENGTH(data, at)
             data[at + 3] = sequence
             sequence = (sequence + 1) & 0xFF
             at += 4 + low
+            rows += 1
             if high:
                 at += high << 16
+                rows -= high == 0xFF and low == 0xFFFF
+        self.rows += rows
         self.sequence = sequence
         if at >= size:
             self._skip = at - size
