@@ -24,8 +24,8 @@ from vgate.backend.connection import BackendConnection
 from vgate.backend.pool import Pool
 from vgate.engine.call import Call
 from vgate.engine.insert import InsertRun
-from vgate.engine.output import AnswerCut, Downstream, Output
 from vgate.engine.judge import let_a_server_read
+from vgate.engine.output import AnswerCut, Downstream, Output
 from vgate.engine.route import run_any, run_every, run_next, run_route
 from vgate.engine.single import certainly_generated, run_single, settle
 from vgate.errors import (
