@@ -164,6 +164,15 @@ class BackendConnection(asyncio.Protocol):
                 self.close()
             raise
 
+    async def prepare_apart(self, text: bytes) -> Handle:
+        """A handle that nobody else gets; ``forget`` it. Raises what ``command`` does."""
+        return await self._prepare(text)
+
+    def forget(self, statement_id: int) -> None:
+        """Close a handle; there is no answer. The connection has to be idle, or gone."""
+        if self.usable:
+            self.transport.write(frame(bytes([Command.STMT_CLOSE]) + statement_id.to_bytes(4, "little")))
+
     async def carry(self, wanted: Settings) -> None:
         """Bring the server session to ``wanted``. Raises ServerError where the server refuses it."""
         statement = difference(self.settings, wanted)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vgate.engine.cursor import Cursor
 from vgate.engine.output import Output
 from vgate.session.session import Session
 from vgate.sql.lexer import Lexer, LexMode, lexer_for
@@ -17,12 +18,16 @@ from vgate.wire.binary import Execution as Bound
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A prepared statement's execution: its text, the COM_STMT_EXECUTE, and values that were sent ahead of it."""
+    """A prepared statement's execution: its text, the COM_STMT_EXECUTE, and values that were sent ahead of it.
+
+    ``cursor``: to be opened, where the client asked for one.
+    """
 
     text: bytes
     bound: Bound
     payload: bytes
     long_data: Mapping[int, bytes]
+    cursor: Cursor | None = None
 
 
 @dataclass(slots=True)
@@ -50,6 +55,11 @@ class Call:
     names_no_table: bool = False
     tells_time: bool = False
     execution: Execution | None = None
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """The cursor that is to be opened."""
+        return self.execution.cursor if self.execution is not None else None
 
     @property
     def lexer(self) -> Lexer:

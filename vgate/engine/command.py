@@ -22,11 +22,13 @@ async def command_for(call: Call, place: Place, connection: BackendConnection, t
     execution = call.execution
     if execution is None:
         return frame(bytes([Command.QUERY]) + text_for(call, place, text))
-    handle = await connection.prepare(text_for(call, place, execution.text))
+    cursor = execution.cursor
+    given = text_for(call, place, execution.text)
+    handle = await (connection.prepare(given) if cursor is None else cursor.prepare(place, connection, given))
     number = handle.id.to_bytes(4, "little")
     parts = [
         frame(bytes([Command.STMT_SEND_LONG_DATA]) + number + index.to_bytes(2, "little") + value)
         for index, value in execution.long_data.items()
     ]  # they have no answer, so they may share a write with what has
-    parts.append(frame(execute_payload(handle.id, execution.bound, execution.payload)))
+    parts.append(frame(execute_payload(handle.id, execution.bound, execution.payload, cursor=cursor is not None)))
     return b"".join(parts)

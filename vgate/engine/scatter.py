@@ -20,7 +20,7 @@ from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of
 from vgate.engine.single import follow_error, read_warnings, use_up
 from vgate.engine.write import OF_STATEMENT
-from vgate.errors import ServerError, VgateError
+from vgate.errors import UNSUPPORTED, ServerError, VgateError
 from vgate.session.session import Diagnostic
 from vgate.transactions.scope import Place
 from vgate.wire.constants import Status
@@ -155,7 +155,8 @@ async def _stream(call: Call, connections: Mapping[Place, BackendConnection], te
     try:
         for place, stream in zip(places, streams, strict=True):
             stream.connection.relay(await command_for(call, place, stream.connection, text), stream)
-        await _concatenate(call, places, streams, columns_of(call, places[0]))
+        answer = _concatenate if call.cursor is None else _open_cursors
+        await answer(call, places, streams, columns_of(call, places[0]))
     except asyncio.CancelledError:  # KILL QUERY, or the client is gone: the servers need not go on
         running = [connection for connection in connections.values() if connection.sink is not None]
         await asyncio.shield(asyncio.gather(*map(call.scope.cluster.interrupt, running)))
@@ -193,6 +194,28 @@ async def _concatenate(
     out.send(eof_payload(out.status | flags, warnings))
 
 
+async def _open_cursors(
+    call: Call, places: list[Place], streams: list[ShardStream], columns: SchemaRename | None
+) -> None:
+    """The description alone, once every server has opened its cursor; rows are for COM_STMT_FETCH."""
+    heads = [await stream.head() for stream in streams]
+    responses = [stream.connection.response for stream in streams]
+    for place, stream, response in zip(places, streams, responses, strict=True):
+        if response.error is not None:
+            error = ServerError(*read_err(response.error))
+            call.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            await follow_error(call.scope, place, stream.connection, error.errno)
+            raise error
+        if not response.status & Status.CURSOR_EXISTS:
+            raise UNSUPPORTED(construct="a cursor on several shards for what servers open none for")
+    assert call.cursor is not None
+    for place, stream in zip(places, streams, strict=True):
+        call.cursor.opened(place, stream.connection, Status.CURSOR_EXISTS)
+    call.session.row_count = -1
+    call.session.found_rows = None
+    _describe(call.out, heads[0] if columns is None else columns.feed(heads[0]), Status.CURSOR_EXISTS)
+
+
 def _unsaid(said: list[Diagnostic], more: list[Diagnostic]) -> list[Diagnostic]:
     """The warnings that a shard adds to those of others: of a statement's text one server warns once."""
     before = Counter(one for one in said if one.code in OF_STATEMENT)
@@ -205,7 +228,7 @@ def _unsaid(said: list[Diagnostic], more: list[Diagnostic]) -> list[Diagnostic]:
     return new
 
 
-def _describe(out: Output, head: bytes, flags: int) -> None:
+def _describe(out: Output, head: bytes, flags: int = 0) -> None:
     numbering = Renumbering(out.sequence)
     data = bytearray(head)
     numbering.renumber(data)

@@ -53,6 +53,8 @@ async def run_single(
                 await call.scope.characterise(connection)
             packet = await command_for(call, place, connection, text)
             response = await call.out.relay(connection, packet, edit_ok, columns=columns_of(call, place))
+            if call.cursor is not None:
+                call.cursor.opened(place, connection, response.status if response.error is None else 0)
             failed = response.error is not None  # the connection's next answer goes into the same object
             await settle(call, place, connection, response, insert_id=edit_ok is None)
             if once:

@@ -24,6 +24,7 @@ from vgate.backend.connection import BackendConnection
 from vgate.backend.pool import Pool
 from vgate.engine.call import Call
 from vgate.engine.insert import InsertRun
+from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import AnswerCut, Downstream, Output
 from vgate.engine.route import run_any, run_every, run_everywhere, run_next, run_route
 from vgate.engine.single import certainly_generated, run_single, settle
@@ -203,6 +204,8 @@ class Conversation:
         try:
             bound = statement.read(payload)
         except VgateError:
+            return False
+        if bound.flags or statement.cursor is not None:
             return False
         connection = self._connection_for(cached, statement.template.slots(self.prepared.literals(bound)))
         if connection is None:
@@ -495,7 +498,7 @@ class Conversation:
         node = cached.plan
         if isinstance(node, Refuse):
             if node.error.fault is UNREADABLE:
-                await self._let_a_server_read(call)
+                await let_a_server_read(call, (self.keyspace(), self.any_index))
             if node.error.fault is UNSUPPORTED:
                 self._check_ties(cached)
             raise node.error
@@ -554,25 +557,6 @@ class Conversation:
         if found.pins:
             self.scope.check_tie(self._place_of(cached.plan), construct, SHARED)
 
-    async def _let_a_server_read(self, call: Call) -> None:
-        """A statement that sqlglot does not read may be no SQL at all: PREPARE tells, and runs nothing.
-
-        Raises ServerError with the server's own complaint. The text travels as a variable's value, so that no
-        sql_mode or character set can make anything else of it.
-        """
-        place = (self.keyspace(), self.any_index)
-        connection = await self.scope.take(place)
-        try:
-            await connection.query(f"SET @vgate_statement = x'{call.text.hex()}'")
-            try:
-                await connection.query("PREPARE vgate_statement FROM @vgate_statement")
-                await connection.query("DEALLOCATE PREPARE vgate_statement")
-            finally:
-                if connection.usable:
-                    await connection.query("SET @vgate_statement = NULL")
-        finally:
-            self.scope.give_back(place, connection)
-
     def keyspace(self) -> str:
         """The selected keyspace. Raises NO_DATABASE (1046)."""
         name = self.session.target.keyspace
@@ -595,12 +579,13 @@ class Conversation:
 
     async def reset(self) -> None:
         """COM_RESET_CONNECTION: as if the client had just logged in, but for the target."""
-        await self.scope.close()
         self.prepared.clear()
+        await self.scope.close()
         self.session.reset()
         self.session.settings = self.gate.settings_after_reset(self.session.login)
         self.refresh()
 
     async def close(self) -> None:
         """The client is gone."""
+        self.prepared.clear()
         await self.scope.close()

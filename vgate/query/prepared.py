@@ -5,8 +5,6 @@ plans. Where one shard answers, or several answer rows, it runs prepared on the 
 on first use, and its binary rows pass through undecoded. Writes that are rewritten (INSERT into shards, writes on
 several shards, DDL) and statements that the session answers itself run as text, with the parameters as literals; they
 answer an OK either way. It does not know packets' framing.
-
-A cursor is not opened: all rows are sent at once, as the protocol allows.
 """
 
 from __future__ import annotations
@@ -15,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from vgate.engine.call import Execution
+from vgate.engine.call import Call, Execution
+from vgate.engine.cursor import Cursor
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of, text_for
 from vgate.errors import (
@@ -29,6 +28,7 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route, VindexRows
+from vgate.query.cache import Cached
 from vgate.session.session import Diagnostic
 from vgate.sql.lexer import LexError, VersionedComment
 from vgate.sql.parameters import Template, literal, read_template
@@ -42,6 +42,9 @@ from vgate.wire.prepare import Handle
 
 if TYPE_CHECKING:
     from vgate.query.conversation import Conversation
+
+READ_ONLY: Final = 1
+"""The flag of COM_STMT_EXECUTE that asks for a cursor."""
 
 LIMIT: Final = 16_382
 """Statements one client may have prepared: MySQL's default of max_prepared_stmt_count."""
@@ -59,6 +62,13 @@ class PreparedStatement:
     own: Statement | None = None
     types: Types | None = None
     long_data: dict[int, bytearray] = field(default_factory=dict)
+    cursor: Cursor | None = None
+
+    def close_cursor(self) -> None:
+        """Close the cursor of the last execution, if it is open."""
+        cursor, self.cursor = self.cursor, None
+        if cursor is not None:
+            cursor.close()
 
     def read(self, payload: bytes) -> Bound:
         """Read a COM_STMT_EXECUTE of this statement, and keep its types. Raises WRONG_ARGUMENTS, MALFORMED."""
@@ -173,6 +183,7 @@ class PreparedStatements:
         out.binary = True
         try:
             statement = self._find(payload)
+            statement.close_cursor()
             bound = statement.read(payload)
             await self._execute(statement, bound, payload, out)
             statement.long_data.clear()
@@ -199,8 +210,28 @@ class PreparedStatements:
         call = conversation.call(template.filled(literals), slots, out, cached)
         if binary:
             ahead = {index: bytes(value) for index, value in statement.long_data.items()}
-            call.execution = Execution(template.text, bound, payload, ahead)
+            cursor = self._cursor(bound, call)
+            call.execution = Execution(template.text, bound, payload, ahead, cursor)
+            if cursor is not None:
+                await self._with_cursor(statement, cursor, cached, call)
+                return
         await conversation.execute(cached, call)
+
+    def _cursor(self, bound: Bound, call: Call) -> Cursor | None:
+        """A cursor where one is asked for. Else all rows are sent at once, as a server does where it opens none."""
+        session = call.session
+        if not bound.flags & READ_ONLY or session.isolation_once or call.counts_found_rows:
+            return None
+        return Cursor(call.scope)
+
+    async def _with_cursor(self, statement: PreparedStatement, cursor: Cursor, cached: Cached, call: Call) -> None:
+        try:
+            await self._conversation.execute(cached, call)
+        except BaseException:
+            cursor.close()
+            raise
+        if cursor.parts:
+            statement.cursor = cursor
 
     def literals(self, bound: Bound) -> list[bytes]:
         """The parameters as SQL."""
@@ -231,19 +262,39 @@ class PreparedStatements:
 
     def close(self, payload: bytes) -> None:
         """COM_STMT_CLOSE: no answer. Servers' handles stay for whoever prepares the same text."""
-        self._statements.pop(int.from_bytes(payload[1:5], "little"), None)
+        statement = self._statements.pop(int.from_bytes(payload[1:5], "little"), None)
+        if statement is not None:
+            statement.close_cursor()
 
     async def reset(self, payload: bytes) -> None:
-        """COM_STMT_RESET: forget what was sent ahead."""
-        self._find(payload).long_data.clear()
+        """COM_STMT_RESET: forget what was sent ahead, and close the cursor."""
+        statement = self._find(payload)
+        statement.long_data.clear()
+        statement.close_cursor()
         self._out().ok()
 
     async def fetch(self, payload: bytes) -> None:
-        """COM_STMT_FETCH. Raises NO_CURSOR (1421): none is ever open."""
-        raise NO_CURSOR(id=self._find(payload).id)
+        """COM_STMT_FETCH. Raises NO_CURSOR (1421) where none is open."""
+        statement = self._find(payload)
+        if len(payload) < 9:
+            raise MALFORMED(what="COM_STMT_FETCH cut off")
+        if statement.cursor is None:
+            raise NO_CURSOR(id=statement.id)
+        out = self._out()
+        try:
+            if not await statement.cursor.fetch(out, int.from_bytes(payload[5:9], "little")):
+                statement.cursor = None
+        except AnswerCut:
+            self._conversation.down.abort()
+        except SqlError as error:
+            statement.close_cursor()
+            self._conversation.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            out.error(error)
 
     def clear(self) -> None:
         """COM_RESET_CONNECTION closes all."""
+        for statement in self._statements.values():
+            statement.close_cursor()
         self._statements.clear()
 
     def _find(self, payload: bytes) -> PreparedStatement:

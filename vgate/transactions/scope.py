@@ -4,7 +4,7 @@ A shard joins the session's transaction when a statement first reaches it; COMMI
 one after another. It does not know statements or clients.
 
 Invariants
-1. Outside a transaction only pinned connections are held.
+1. Outside a transaction only pinned connections are held, and those with open cursors.
 2. ``_ours`` are the connections that were taken and not yet released, whether held or at work for a statement. Each
    returns to its pool once, and only idle, out of any transaction and unpinned.
 3. A transaction that lost one of its connections, or of which a shard could not undo a part, cannot commit: ``broken``
@@ -16,6 +16,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Coroutine
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ class Scope:
         self.held: dict[Place, BackendConnection] = {}
         self.pinned: set[Place] = set()
         self.begun: set[Place] = set()
+        self.cursors: Counter[Place] = Counter()  # open ones, on connections that are held
         self._ours: set[BackendConnection] = set()
         self.hidden = False
         self.broken = False
@@ -131,6 +133,24 @@ class Scope:
         self.held[place] = connection
         self.pinned.add(place)
 
+    def hold_cursor(self, place: Place, connection: BackendConnection) -> None:
+        """A cursor was opened on this connection: keep it until ``release_cursor``."""
+        self.held[place] = connection
+        self.cursors[place] += 1
+
+    def release_cursor(self, place: Place, connection: BackendConnection) -> None:
+        """A cursor was closed."""
+        if self.held.get(place) is not connection:
+            return
+        self.cursors[place] -= 1
+        if not self._kept(place) and place not in self.begun:
+            del self.held[place]
+            self.give_back(place, connection)
+
+    def _kept(self, place: Place) -> bool:
+        """True if the connection outlives the transaction."""
+        return place in self.pinned or self.cursors[place] > 0
+
     def check_tie(self, place: Place, construct: str, shared: Collection[str]) -> None:
         """Raises UNSUPPORTED if the session is tied to another server already, and ``construct`` is not of those that
         can be on several: what one server knows of it, the other does not.
@@ -154,6 +174,7 @@ class Scope:
         if connection is not None:
             self._ours.discard(connection)
         self.pinned.discard(place)
+        del self.cursors[place]
         if place in self.begun:
             self.begun.discard(place)
             self.broken = self.session.in_transaction
@@ -247,18 +268,19 @@ class Scope:
         self.hidden = False
         self.broken = False
         self.session.end()
-        for place in [place for place in self.held if place not in self.pinned]:
+        for place in [place for place in self.held if not self._kept(place)]:
             connection = self.held.pop(place)
             self.give_back(place, connection)
 
     async def close(self) -> None:
         """The client is gone: roll back, and close what it was tied to."""
         await self.rollback()
-        for place in list(self.pinned):
+        for place in list(self.held):
             connection = self.held.pop(place)
             self._ours.discard(connection)
             connection.close()
         self.pinned.clear()
+        self.cursors.clear()
 
     # -- savepoints -----------------------------------------------------------------------------------------------
 
@@ -299,7 +321,7 @@ class Scope:
         await to_its_end(self._roll_back_shards())
         self.begun.clear()
         self.broken = self.session.in_transaction
-        for place in [place for place in self.held if place not in self.pinned]:
+        for place in [place for place in self.held if not self._kept(place)]:
             connection = self.held.pop(place)
             self.give_back(place, connection)
 

@@ -114,9 +114,9 @@ def _value(payload: bytes, at: int, kind: int) -> tuple[bytes, int]:
     return payload[at : at + width], at + width
 
 
-def execute_payload(statement_id: int, execution: Execution, payload: bytes) -> bytes:
-    """The same execution for another statement id, always with types and never with a cursor."""
-    head = b"\x17" + struct.pack("<IBI", statement_id, 0, 1)
+def execute_payload(statement_id: int, execution: Execution, payload: bytes, *, cursor: bool = False) -> bytes:
+    """The same execution for another statement id, always with types; with a read-only ``cursor`` or without."""
+    head = b"\x17" + struct.pack("<IBI", statement_id, cursor, 1)
     if not execution.bitmap:
         return head
     return b"".join((head, execution.bitmap, b"\x01", execution.types, payload[execution.values_at :]))

@@ -24,10 +24,11 @@ _PAUSE: Final = 64
 class Renumbering:
     """Gives the packets of a byte stream new sequence numbers, whatever pieces the stream comes in."""
 
-    __slots__ = ("_header", "_skip", "sequence")
+    __slots__ = ("_header", "_skip", "rows", "sequence")
 
     def __init__(self, sequence: int) -> None:
         self.sequence = sequence
+        self.rows = 0  # packets so far, without those that only begin one of 16 MB
         self._skip = 0
         self._header = b""
 
@@ -44,17 +45,20 @@ class Renumbering:
             data[missing - 1] = self.sequence
             self.sequence = (self.sequence + 1) & 0xFF
             self._header = b""
+            self.rows += header[:3] != b"\xff\xff\xff"
             at = missing + int.from_bytes(header[:3], "little")
         sequence = self.sequence
         last = size - 4
         pause, look_from = _PAUSE, at
         before = -1
+        rows = 0
         while at <= last:
             low, high = _LENGTH(data, at)
             if low == before and at >= look_from and not high:
                 count = _number_run(data, at, 4 + low, sequence)
                 sequence = (sequence + count) & 0xFF
                 at += count * (4 + low)
+                rows += count
                 pause = _PAUSE if count >= _FEW else 2 * pause
                 look_from = at if count >= _FEW else at + pause * (4 + low)
                 before = -1
@@ -63,8 +67,11 @@ class Renumbering:
             sequence = (sequence + 1) & 0xFF
             at += 4 + low
             before = low
+            rows += 1
             if high:
                 at += high << 16
+                rows -= high == 0xFF and low == 0xFFFF
+        self.rows += rows
         self.sequence = sequence
         if at >= size:
             self._skip = at - size

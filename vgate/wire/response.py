@@ -166,11 +166,11 @@ class Response:
                     self.marks = (*self.marks, at + 7)
                 else:
                     self._ok_or_err(data, at + 4, end)
-                if phase == COLUMNS_END and not self.done:
+                if phase == COLUMNS_END and not self.done and not self.status & Status.CURSOR_EXISTS:
                     phase = ROWS
                     if begun and end <= HEAD_LIMIT:
                         self.head = data[:end]
-                elif self.done or not self.status & Status.MORE_RESULTS:
+                elif self.done or phase == COLUMNS_END or not self.status & Status.MORE_RESULTS:
                     self.done = True
                     self._phase = FIRST
                     self._continued = False

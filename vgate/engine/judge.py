@@ -1,0 +1,28 @@
+"""What a server says of a statement that vgate cannot read.
+
+It does not know why it could not be read.
+"""
+
+from __future__ import annotations
+
+from vgate.engine.call import Call
+from vgate.transactions.scope import Place
+
+
+async def let_a_server_read(call: Call, place: Place) -> None:
+    """A statement that sqlglot does not read may be no SQL at all: PREPARE tells, and runs nothing.
+
+    Raises ServerError with the server's own complaint. The text travels as a variable's value, so that no
+    sql_mode or character set can make anything else of it.
+    """
+    connection = await call.scope.take(place)
+    try:
+        await connection.query(f"SET @vgate_statement = x'{call.text.hex()}'")
+        try:
+            await connection.query("PREPARE vgate_statement FROM @vgate_statement")
+            await connection.query("DEALLOCATE PREPARE vgate_statement")
+        finally:
+            if connection.usable:
+                await connection.query("SET @vgate_statement = NULL")
+    finally:
+        call.scope.give_back(place, connection)
