@@ -6,6 +6,7 @@ refused with their name.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -139,7 +140,7 @@ def test_a_session_is_told_that_what_it_was_tied_to_is_gone(stocked: Oracle) -> 
     vgate, server = stocked.vgate, stocked.cluster["product/-"]
     ask(vgate, "use product")
     ask(vgate, "set @a = 5")
-    [(thread,)] = ask(vgate, "select connection_id() + 0 + if(@a is null, 0, 0)").rows
+    [(thread,)] = ask(vgate, "select @@pseudo_thread_id + if(@a is null, 0, 0)").rows
     server.query(f"kill {thread}")
     until(lambda: not server.query(f"select 1 from information_schema.processlist where id = {thread}"), "still there")
     answer = ask(vgate, "select @a")
@@ -181,3 +182,34 @@ UNLOCK TABLES;
         assert ask(stocked.vgate, statement).error is None, statement
     assert ask(stocked.vgate, "select * from d").rows == ((0,), (1,))
     assert ask(stocked.vgate, "select @@sql_mode, @@time_zone, @@unique_checks, @@foreign_key_checks").rows == before
+
+
+# -- stored functions -----------------------------------------------------------------------------------------------
+
+LEAVES = """
+create function leaver() returns int no sql
+begin
+    set @left_behind = 5, time_zone = '+07:00';
+    return 1;
+end
+"""
+
+
+@pytest.mark.parametrize("statement", [
+    "select leaver()", "select product.leaver() from product", "insert into product (n) values (80 + leaver())",
+    "update product set name = concat('x', leaver())", "delete from product where n = 90 + leaver()", "do leaver()",
+    "begin; select leaver(); commit", "begin; select `leaver`(), 1; rollback", "call runs()",
+])  # fmt: skip
+def test_what_a_stored_function_leaves_behind_is_nobody_elses(
+    stocked: Oracle, others: list[Connection], statement: str
+) -> None:
+    for sql in (LEAVES, "create procedure runs() select leaver()"):
+        stocked.process.query(sql, "product")  # on a connection that is tied by it, and closed
+    with closing(stocked.process.connect("product", ssl_disabled=True)) as connection:
+        for part in statement.split("; "):
+            assert ask(connection, part).error is None
+    for other in others:
+        ask(other, "begin")  # each holds a connection of its own
+        assert ask(other, "select @@time_zone, n from product where id = 1").rows[0][0] == "SYSTEM"
+    for other in others:
+        assert ask(other, "select @left_behind").rows == ((None,),)

@@ -39,6 +39,7 @@ class Call:
     ``counts_found_rows`` where it says SQL_CALC_FOUND_ROWS, ``tells_time`` where it asks for the time;
     ``uses_tables`` is False where it certainly reads and writes no rows of any, ``names_no_table`` is True where it
     does not even name one;
+    ``suspect`` where a stored function may leave traces on the connection, which then serves no other client;
     ``execution`` where a prepared statement is to run as such, and not its text.
     """
 
@@ -54,6 +55,7 @@ class Call:
     uses_tables: bool = True
     names_no_table: bool = False
     tells_time: bool = False
+    suspect: bool = False
     execution: Execution | None = None
 
     @property

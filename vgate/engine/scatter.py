@@ -129,6 +129,7 @@ async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
     try:
         for place in places:  # in one order everywhere, so that clients that need several pools cannot deadlock
             connections[place] = await scope.take(place)
+            connections[place].tainted |= call.suspect
             if once:
                 await scope.characterise(connections[place])
             if call.insert_id_read:

@@ -45,6 +45,7 @@ async def run_single(
     while True:
         connection = await call.scope.take(place)
         try:
+            connection.tainted |= call.suspect
             if call.pins:
                 call.scope.pin(place, connection)
             if call.insert_id_read:

@@ -67,6 +67,7 @@ async def write_all(
     try:
         for place in texts:
             connections[place] = await scope.take(place)
+            connections[place].tainted |= call.suspect
         if not own:
             await scope.mark(list(texts))
             running = True

@@ -429,6 +429,7 @@ class Conversation:
             call.pins, call.insert_id_read = found.pins, found.insert_id_read
             call.counts_found_rows, call.uses_tables = found.counts_found_rows, found.uses_tables
             call.names_no_table, call.tells_time = found.names_no_table, found.tells_time
+            call.suspect = found.suspect
         return call
 
     async def _plan(self, text: bytes, shape: bytes, slots: Slots) -> Cached:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from vgate.planner.functions import foreign_function
 from vgate.sql.lexer import Lexer, TokenKind
 
 _TIES: Final = re.compile(
@@ -82,6 +83,8 @@ _TIME: Final = re.compile(
     rb"|current_time|current_timestamp)\b|@@(?:(?:session|local) \. )?timestamp\b",
     re.I,
 )
+_RUNS: Final = re.compile(rb"^(?:\( )*(?:select|with|insert|replace|update|delete|do|set|values|table|call)\b", re.I)
+_INSERT_HEAD: Final = re.compile(rb"(?:insert|replace)\b.*?(?= (?:values?|select|set|with|table)\b)", re.I | re.DOTALL)
 _PROGRAM: Final = re.compile(rb"^(?:create|alter|begin not)\b", re.I)
 _NO_TABLES: Final = re.compile(
     rb"^(?:show|describe|desc|help|set(?! statement)|get|prepare|deallocate|use|flush|reset|kill)\b"
@@ -105,12 +108,13 @@ class Findings:
     names_no_table: bool = False
     speaks: bool = False
     tells_time: bool = False
+    suspect: bool = False
 
     @property
     def ordinary(self) -> bool:
         """True where any connection will do, and nothing has to be done before or after."""
         special = self.pins or self.insert_id_read or self.implicit_commit or self.counts_found_rows
-        return not (special or self.last_statement or self.speaks)
+        return not (special or self.last_statement or self.speaks or self.suspect)
 
 
 NOTHING: Final = Findings()
@@ -122,6 +126,7 @@ def findings(shape: bytes, lexer: Lexer) -> Findings:
     return Findings(
         tie(words), reads_insert_id(words), commits_implicitly(words), counts_found_rows(words),
         reads_last_statement(words), may_use_tables(words), names_no_table(words), speaks(words), tells_time(words),
+        leaves_traces(words),
     )  # fmt: skip
 
 
@@ -133,6 +138,14 @@ def speaks(words: bytes) -> bool:
 def tells_time(words: bytes) -> bool:
     """True where the statement asks for the time that is one for all of it (SYSDATE() is not)."""
     return _TIME.search(words) is not None
+
+
+def leaves_traces(words: bytes) -> bool:
+    """True where a stored function may run: it can set variables and make temporary tables on its connection."""
+    if _RUNS.match(words) is None:
+        return False
+    head = _INSERT_HEAD.match(words)
+    return bool(foreign_function(tuple(words[head.end() if head is not None else 0 :].lower().split(b" "))))
 
 
 def bare(shape: bytes, lexer: Lexer, limit: int | None = None) -> bytes:
