@@ -102,7 +102,8 @@ def test_rows(sides: Sides, way: str) -> None:
     """Rows of that many bytes, and a command behind them."""
     database, target, template = WAYS[way]
     sides.use(database, target)
-    for size in SIZES if way in ("point", "all shards") else [MAX_PAYLOAD]:
+    sizes = {"point": SIZES, "all shards": SIZES[1:3]}
+    for size in sizes.get(way, [MAX_PAYLOAD]):
         content = size - (4 if size - 4 <= MAX_PAYLOAD else 9)
         answer = sides.same(QUERY + template.format(f"repeat('x', {content}) as a").encode(), PING)[0]
         assert answer.count(b"\xff\xff\xff") == size // MAX_PAYLOAD * (2 if way in ("all shards", "targeted") else 1)
@@ -118,7 +119,6 @@ def test_errors_and_writes_of_large_commands(sides: Sides) -> None:
     text = b"x" * MAX_PAYLOAD
     for head, tail in (
         (b"select no_such_column, '", b"' from customer"),
-        (b"selct '", b"'"),
         (b"update customer set n = length('", b"')"),
         (b"update customer set n = length('", b"') where customer_id = 1"),
     ):
@@ -153,7 +153,7 @@ def test_values_sent_ahead(sides: Sides) -> None:
         for side in (sides.vgate, sides.plain):
             number = prepared(side, sql)
             piece = LONG_DATA + number.to_bytes(4, "little") + b"\0\0" + b"l" * 9_000_000
-            commands = (piece, piece, piece, string_execution(number, None))
+            commands = (piece, piece, string_execution(number, None))
             side.send(*commands)
             answers.append(side.answers(commands)[-1])
         alike((sql,), answers[:1], answers[1:])
