@@ -39,7 +39,6 @@ from vgate.errors import (
 )
 from vgate.planner.build import access_of, plan, syntax_error
 from vgate.planner.catalog import NeedTables
-from vgate.planner.columns import TableInfo
 from vgate.planner.plan import (
     Access,
     AnyShard,
@@ -57,6 +56,7 @@ from vgate.planner.plan import (
 from vgate.planner.resolve import fast_point
 from vgate.query import grants
 from vgate.query.cache import Cached, Slots
+from vgate.query.catalog import Catalog
 from vgate.query.gate import Gate
 from vgate.query.own import OwnStatements
 from vgate.query.pieces import statements_of
@@ -70,7 +70,6 @@ from vgate.sql.lexer import LexError, LexMode, VersionedComment, lexer_for
 from vgate.sql.statements import FIRST_WORDS, recognise
 from vgate.sql.versioned import Flavour, expand
 from vgate.transactions.scope import Place, Scope
-from vgate.vschema.model import TableName, VSchema
 from vgate.wire.binary import execute_payload
 from vgate.wire.constants import Capability, Status
 from vgate.wire.packets import err_payload, frame, read_ok
@@ -102,21 +101,6 @@ class Client(Downstream, Protocol):
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine for the rest of this command."""
         ...
-
-
-class Catalog:
-    """What the planner may look at: the VSchema as it is now, whatever comes, and the tables asked for so far."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._cluster = gate.cluster
-        self._vschema = gate.cluster.vschema
-
-    @property
-    def vschema(self) -> VSchema:
-        return self._vschema
-
-    def table(self, name: TableName) -> TableInfo | None:
-        return self._cluster.table(name)
 
 
 class Conversation:
@@ -454,7 +438,7 @@ class Conversation:
 
     async def planned(self, text: bytes, shape: bytes, keyspace: str | None) -> Planned:
         """A plan that is not kept."""
-        catalog = Catalog(self.gate)
+        catalog = Catalog(self.gate.cluster)
         for _ in range(ATTEMPTS):
             planned = plan(text, shape, self.mode, keyspace, catalog)
             if not isinstance(planned, NeedTables):
@@ -579,6 +563,8 @@ class Conversation:
     async def field_list(self, packet: bytes) -> None:
         """COM_FIELD_LIST: the columns of a table, as one shard has them."""
         place = (self.keyspace(), self.any_index)
+        if packet[5:].split(b"\0")[0].decode("utf-8", "replace") in self.gate.cluster.vschema.routed_names(place[0]):
+            raise UNSUPPORTED(construct="COM_FIELD_LIST of a table that a routing rule sends elsewhere")
         connection = await self.scope.take(place)
         try:
             await Output(self.down, self.session).relay(connection, packet, columns_only=True)
