@@ -141,6 +141,7 @@ UNKNOWN_SHARD = Fault("VG05001", 1049, "42000", "keyspace '{keyspace}' has no sh
 # -- 09: precondition -------------------------------------------------------------------------------------------
 CANNOT_MAP = Fault("VT09023", 1105, "HY000", "could not map {values} to a keyspace id")
 
+TABLE_DISABLED = Fault("", 1105, "HY000", "table {name} has been disabled")
 VINDEX_CONDITION = Fault(
     "VT09018", 1105, "HY000",
     "WHERE clause for vindex function must be of the form id = <val> or id in(<val>,...) ({reason})",

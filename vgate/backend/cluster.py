@@ -95,14 +95,22 @@ async def read_facts(connection: BackendConnection) -> ServerFacts:
 class KeyspaceServers:
     """The pools of one keyspace, in shard order, for clients with and without CLIENT_FOUND_ROWS."""
 
-    __slots__ = ("find", "keyspace", "pools", "renamed")
+    __slots__ = ("aliases", "find", "keyspace", "pools", "renamed")
 
-    def __init__(self, keyspace: Keyspace, make: Callable[[Keyspace, int, bool], Pool]) -> None:
-        self.keyspace = keyspace
+    def __init__(
+        self, keyspace: Keyspace, make: Callable[[Keyspace, int, bool], Pool], aliases: frozenset[str]
+    ) -> None:
+        self.follow(keyspace, aliases)
         self.find = keyspace.shard_map.find
         count = range(len(keyspace.shards))
         self.pools = tuple(tuple(make(keyspace, index, flag) for index in count) for flag in (False, True))
-        self.renamed = any(s.address is not None and s.address.database != keyspace.name for s in keyspace.shards)
+
+    def follow(self, keyspace: Keyspace, aliases: frozenset[str]) -> None:
+        """The same shards with other tables. ``aliases``: other keyspaces by which statements may name them."""
+        self.keyspace = keyspace
+        self.aliases = aliases
+        databases = {shard.address.database for shard in keyspace.shards if shard.address is not None}
+        self.renamed = bool(aliases) or bool(databases - {keyspace.name})
 
     def all_pools(self) -> list[Pool]:
         """Every pool, whatever its flags."""
@@ -120,7 +128,8 @@ class Cluster:
         self._tls = tls
         self._clock = clock
         self.keyspaces: Mapping[str, KeyspaceServers] = {
-            name: KeyspaceServers(keyspace, self._pool) for name, keyspace in vschema.keyspaces.items()
+            name: KeyspaceServers(keyspace, self._pool, vschema.aliases(name))
+            for name, keyspace in vschema.keyspaces.items()
         }
         self._tables: dict[TableName, TableInfo | None] = {}
         self.facts: dict[str, ServerFacts] = {}
@@ -176,7 +185,7 @@ class Cluster:
         Connections stay, and statements under way keep the plans they have. Returns warnings about new shards.
         """
         new = {
-            name: KeyspaceServers(keyspace, self._pool)
+            name: KeyspaceServers(keyspace, self._pool, vschema.aliases(name))
             for name, keyspace in vschema.keyspaces.items() if name not in self.keyspaces
         }  # fmt: skip
         warnings: list[str] = []
@@ -184,7 +193,7 @@ class Cluster:
             warnings += await self._start_keyspace(name, servers)
         for name, keyspace in vschema.keyspaces.items():
             if name in self.keyspaces:
-                self.keyspaces[name].keyspace = keyspace
+                self.keyspaces[name].follow(keyspace, vschema.aliases(name))
         self.keyspaces = {name: new.get(name) or self.keyspaces[name] for name in vschema.keyspaces}
         self.vschema = vschema
         return warnings

@@ -1,4 +1,5 @@
-"""Keyspaces whose databases are called otherwise: names in the text on its way there, and in columns on the way back.
+"""Keyspaces whose databases are called otherwise, or that routing rules stand in for: names in the text on its way
+there, and in columns on the way back.
 
 A keyspace's name is its database's where a database can stand: before a dot, unless what stands there is a table or an
 alias of the same name (``from customer.customer where customer.id = 1``), and after the FROM of a SHOW. It does not
@@ -7,6 +8,7 @@ know which statements there are beyond that.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from vgate.engine.call import Call
@@ -31,8 +33,13 @@ _DEFINITIONS: Final = frozenset(b"create drop alter grant revoke lock rename".sp
 
 def text_for(call: Call, place: Place, text: bytes) -> bytes:
     """``text`` as the server of ``place`` is to read it."""
-    database = _database(call, place)
-    return text if database is None else _Renaming(call, text, place[0], backquoted(database)).text()
+    servers = call.scope.cluster.keyspaces[place[0]]
+    if not servers.renamed:
+        return text
+    address = servers.keyspace.shards[place[1]].address
+    database = place[0] if address is None else address.database
+    names = servers.aliases | ({place[0]} if database != place[0] else set())
+    return _Renaming(call, text, names, backquoted(database)).text() if names else text
 
 
 def columns_of(call: Call, place: Place) -> SchemaRename | None:
@@ -51,14 +58,14 @@ def _database(call: Call, place: Place) -> str | None:
 
 
 class _Renaming:
-    """One statement, on its way to a server where ``keyspace`` is called ``database``."""
+    """One statement, on its way to a server where each of ``keyspaces`` is called ``database``."""
 
-    def __init__(self, call: Call, text: bytes, keyspace: str, database: bytes) -> None:
+    def __init__(self, call: Call, text: bytes, keyspaces: Collection[str], database: bytes) -> None:
         self._source = text
         self._database = database
         self._tokens = call.lexer.tokens(text)
         self._names = [
-            token.kind in _NAMES and name_of(text, token, call.mode) == keyspace for token in self._tokens
+            token.kind in _NAMES and name_of(text, token, call.mode) in keyspaces for token in self._tokens
         ]
 
     def text(self) -> bytes:

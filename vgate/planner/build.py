@@ -72,7 +72,8 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
     mentioned = [name for name in words.qualifiers(vschema.keyspaces) if name != keyspace]
     current = vschema.keyspace(keyspace) if keyspace is not None else None
     plain = not mentioned and not words.qualifiers(_SCHEMAS) and not _about_databases(words, verb)
-    if current is not None and not current.sharded and plain:
+    routed = current is not None and words.mentions(vschema.routed_names(current.name))
+    if current is not None and not current.sharded and plain and not routed:
         return Planned(Pass(current.name, access_of(verb, shape)))
     if verb in _QUERIES:
         return _query(text, shape, mode, keyspace, catalog)
@@ -82,6 +83,8 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
         return planned if isinstance(planned, NeedTables) else Planned(planned)
     if verb not in _VERBS:
         raise syntax_error(text, text.lower().find(verb.encode("latin-1")))
+    if routed:
+        raise UNSUPPORTED(construct=f"{construct_of(words)} of a table that a routing rule sends elsewhere")
     return Planned(_other(words, verb, mentioned, keyspace, vschema))
 
 
@@ -152,7 +155,8 @@ def _query(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catal
     try:
         tree = parse(text, mode)
     except Unparsed as error:
-        if unsharded and keyspace is not None and not words.qualifiers(set(vschema.keyspaces) - {keyspace}):
+        others = words.qualifiers(set(vschema.keyspaces) - {keyspace})
+        if unsharded and keyspace is not None and not others and not words.mentions(vschema.routed_names(keyspace)):
             return Planned(Pass(keyspace, access_of(words.word(), shape)))
         raise UNREADABLE(reason=_unreadable(words) or _said(str(error))) from None
     found = references(tree.root, keyspace, vschema)

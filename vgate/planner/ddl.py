@@ -261,6 +261,10 @@ def _own_sequence(words: Words, part: range) -> bool:
 def plan_ddl(ddl: Ddl, mentioned: list[str], keyspace: str | None, catalog: Catalog) -> Plan | NeedTables:
     """The plan of a DDL statement; ``mentioned`` are the keyspaces it names. Raises VgateError."""
     vschema = catalog.vschema
+    for qualifier, table in ddl.tables:
+        routed = vschema.routed(qualifier if qualifier is not None else keyspace, table)
+        if routed is not None and routed.keyspace != (qualifier or keyspace):
+            raise UNSUPPORTED(construct=f"DDL on {table}, which a routing rule sends elsewhere; write {routed}")
     names = [_full(qualifier, table, keyspace, vschema) for qualifier, table in ddl.tables]
     owner = _owner(ddl, names, mentioned, keyspace, vschema)
     others = [one for one in mentioned if one != owner]

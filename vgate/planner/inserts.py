@@ -75,13 +75,14 @@ def _check_sources(
     if not {"select", "table"} & words.rest():
         return
     others = [name for name in words.qualifiers(vschema.keyspaces) if name != full.keyspace]
-    if keyspace != full.keyspace and head.source in _QUERIES:
+    elsewhere = keyspace != full.keyspace or words.mentions(vschema.routed_names(full.keyspace))
+    if elsewhere and head.source in _QUERIES:
         try:
             query = parse(text[head.source_start :], mode).root
         except Unparsed:
             query = None
         others += [keyspace or "none"] if query is None else references(query, keyspace, vschema).keyspaces
-    elif keyspace != full.keyspace:
+    elif elsewhere:
         others.append(keyspace or "none")
     if set(others) - {full.keyspace}:
         names = ", ".join(sorted({full.keyspace, *others}))

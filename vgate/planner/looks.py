@@ -108,8 +108,8 @@ def _show(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
         return ask(_of_table(words.name(), keyspace, vschema), vschema) if kind in _CREATED else ask(keyspace, vschema)
     if what in _OF_TABLE and (words.accept("from") or words.accept("in")):
         name = words.name()
-        if words.accept("from") or words.accept("in"):
-            return ask(_database(words.one_name(), keyspace, vschema), vschema)
+        if name is not None and (words.accept("from") or words.accept("in")):
+            name = words.one_name(), name[1]
         return ask(_of_table(name, keyspace, vschema), vschema)
     listed = what in _OF_DATABASE or (what, words.word()) == ("table", "status")
     if (what, words.word()) == ("table", "status"):
@@ -130,8 +130,12 @@ def _of_table(name: QualifiedName | None, keyspace: str | None, vschema: VSchema
         return keyspace
     database, table = name
     if database is not None:
-        return _database(database, keyspace, vschema)
-    return resolve_name(None, table, None, vschema).keyspace if keyspace is None else keyspace
+        routed = vschema.routed(database, table)
+        return _database(database, keyspace, vschema) if routed is None else routed.keyspace
+    if keyspace is None:
+        return resolve_name(None, table, None, vschema).keyspace
+    routed = vschema.routed(keyspace, table)
+    return keyspace if routed is None else routed.keyspace
 
 
 def _database(name: str | None, keyspace: str | None, vschema: VSchema) -> str | None:

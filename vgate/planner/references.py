@@ -81,7 +81,12 @@ def _pointers(root: exp.Expression) -> Iterator[exp.Table]:
 
 
 def resolve_name(database: str | None, table: str, keyspace: str | None, vschema: VSchema) -> TableName:
-    """The full name of a table, by Vitess's rules: its qualifier, else the keyspace in use, else the only owner."""
+    """The full name of a table, by Vitess's rules: where a routing rule sends it, else its qualifier, else the keyspace
+    in use, else the only owner. Raises VgateError.
+    """
+    routed = vschema.routed(database if database is not None else keyspace, table)
+    if routed is not None:
+        return routed
     if database is not None:
         return _in(database, table, vschema)
     if keyspace is not None:

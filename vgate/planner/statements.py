@@ -93,6 +93,13 @@ class Words:
                 break
         return tuple(found)
 
+    def mentions(self, names: frozenset[str]) -> bool:
+        """True if one of ``names`` stands anywhere in the statement, as whatever."""
+        if not names:
+            return False
+        kinds = (TokenKind.NAME, TokenKind.QUOTED_NAME)
+        return any(token.kind in kinds and name_of(self.text, token, self.mode) in names for token in self._tokens)
+
     def qualifiers(self, known: Container[str]) -> list[str]:
         """The names of ``known`` that stand before a dot, anywhere in the statement, each once."""
         found: dict[str, None] = {}

@@ -57,7 +57,8 @@ from vgate.planner.plan import (
 from vgate.planner.resolve import fast_point
 from vgate.query import grants
 from vgate.query.cache import DIGITS, Cached, Slots
-from vgate.query.gate import Catalog, Gate
+from vgate.query.catalog import Catalog
+from vgate.query.gate import Gate
 from vgate.query.own import OwnStatements
 from vgate.query.pieces import statements_of
 from vgate.query.prepared import PreparedStatements
@@ -460,7 +461,7 @@ class Conversation:
 
     async def planned(self, text: bytes, shape: bytes, keyspace: str | None) -> Planned:
         """A plan that is not kept."""
-        catalog = Catalog(self.gate)
+        catalog = Catalog(self.gate.cluster)
         for _ in range(ATTEMPTS):
             planned = plan(text, shape, self.mode, keyspace, catalog)
             if not isinstance(planned, NeedTables):
@@ -568,6 +569,8 @@ class Conversation:
     async def field_list(self, packet: bytes) -> None:
         """COM_FIELD_LIST: the columns of a table, as one shard has them."""
         place = (self.keyspace(), self.any_index)
+        if packet[5:].split(b"\0")[0].decode("utf-8", "replace") in self.gate.cluster.vschema.routed_names(place[0]):
+            raise UNSUPPORTED(construct="COM_FIELD_LIST of a table that a routing rule sends elsewhere")
         connection = await self.scope.take(place)
         try:
             await Output(self.down, self.session).relay(connection, packet, columns_only=True)

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 from vgate.backend.cluster import Cluster
 from vgate.errors import UNKNOWN_KEYSPACE, UNKNOWN_SHARD, UNSUPPORTED, SqlError, VgateError
-from vgate.planner.columns import TableInfo
 from vgate.query.cache import PlanCache
 from vgate.query.living import LivingVSchema
 from vgate.sequences.vitess import VitessSequences
@@ -21,7 +20,6 @@ from vgate.session.login import Login
 from vgate.session.settings import Settings, settings_of
 from vgate.session.target import Target, parse_target
 from vgate.sql.versioned import Flavour
-from vgate.vschema.model import TableName, VSchema
 
 
 class Killable(Protocol):
@@ -108,21 +106,6 @@ class Gate:
         except VgateError as error:
             return error
         return None
-
-
-class Catalog:
-    """What the planner may look at: the VSchema as it is now, whatever comes, and the tables asked for so far."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._cluster = gate.cluster
-        self._vschema = gate.cluster.vschema
-
-    @property
-    def vschema(self) -> VSchema:
-        return self._vschema
-
-    def table(self, name: TableName) -> TableInfo | None:
-        return self._cluster.table(name)
 
 
 UNREADABLE = frozenset({"swe7", "ucs2", "utf16", "utf16le", "utf32"})

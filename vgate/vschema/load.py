@@ -16,6 +16,7 @@ from vgate.vindex.base import Vindex
 from vgate.vschema.model import AutoIncrement, Keyspace, Table, TableName, TableType, VSchema
 from vgate.vschema.names import OWN_SEQUENCE, check_cases, check_keyspace, split_table
 from vgate.vschema.options import read_ddl_options
+from vgate.vschema.routing import read_routing
 from vgate.vschema.shards import place_of, read_shards
 from vgate.vschema.tables import Place, TableDraft, read_definitions, read_tables, read_vindexes
 from vgate.yamlfile import (
@@ -135,7 +136,8 @@ class _Reader:
                 keyspaces[name] = draft.finish(tables)
         self._check_shared_databases(drafts, keyspaces)
         metadata = self._metadata_keyspace(found.get("metadata_keyspace"), drafts)
-        return VSchema(keyspaces, metadata_keyspace=metadata) if keyspaces else None
+        routing = read_routing(found.get("routing_rules"), keyspaces, self.report)
+        return VSchema(keyspaces, metadata_keyspace=metadata, routing=routing) if keyspaces else None
 
     def _top_fields(self, root: Map) -> dict[str, Pair]:
         keys = {pair.key.text for pair in root.pairs}
@@ -149,7 +151,7 @@ class _Reader:
             if alone:
                 return {}
         found = fields(root, "a VSchema", _TOP_FIELDS, self.report)
-        for name in _TOP_FIELDS[2:]:
+        for name in _TOP_FIELDS[3:]:
             if name in found and not is_nothing(found[name].value):
                 self.report.fault(
                     found[name].key.line, f"{name} are not supported yet",

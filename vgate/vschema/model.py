@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from vgate.errors import UNKNOWN_KEYSPACE
+from vgate.errors import TABLE_DISABLED, UNKNOWN_KEYSPACE
 from vgate.keyrange import ShardMap
 from vgate.vindex.base import Vindex
 
@@ -154,12 +154,36 @@ class Keyspace:
 class VSchema:
     """All keyspaces. ``version`` grows with each change and is part of plan-cache keys.
 
+    ``routing`` holds the routing rules (``vschema.routing``).
     ``metadata_keyspace`` is the unsharded keyspace that keeps vgate's own tables, where one is named.
     """
 
     keyspaces: Mapping[str, Keyspace]
     version: int = 1
     metadata_keyspace: str | None = None
+    routing: Mapping[str, TableName | None] = field(default_factory=dict)
+
+    def routed(self, keyspace: str | None, table: str) -> TableName | None:
+        """Where a routing rule sends a table; None where there is no rule for it. Raises TABLE_DISABLED (1105)."""
+        name = f"{keyspace}.{table}" if keyspace is not None else table
+        if name not in self.routing:
+            return None
+        target = self.routing[name]
+        if target is None:
+            raise TABLE_DISABLED(name=name)
+        return target
+
+    def routed_names(self, keyspace: str) -> frozenset[str]:
+        """The tables of ``keyspace`` that rules send elsewhere, or disable."""
+        start = f"{keyspace}."
+        here = (rule for rule in self.routing.items() if rule[0].startswith(start))
+        return frozenset(name[len(start) :] for name, target in here if target is None or target.keyspace != keyspace)
+
+    def aliases(self, keyspace: str) -> frozenset[str]:
+        """Other keyspaces by which statements may name tables of this one."""
+        sources = (name.partition(".")[0] for name, target in self.routing.items()
+                   if "." in name and target is not None and target.keyspace == keyspace)  # fmt: skip
+        return frozenset(sources) - {keyspace}
 
     def keyspace(self, name: str) -> Keyspace:
         """The keyspace called ``name``. Raises UNKNOWN_KEYSPACE (1049)."""

@@ -82,6 +82,7 @@ def test_a_keyspace_of_the_databases_name_is_left_alone() -> None:
 def call(database: str = "db-80") -> Call:
     """A call whose keyspace ``customer`` has that database."""
     shard = SimpleNamespace(address=SimpleNamespace(database=database))
-    servers = SimpleNamespace(renamed=database != "customer", keyspace=SimpleNamespace(shards=[shard]))
+    keyspace = SimpleNamespace(shards=[shard])
+    servers = SimpleNamespace(renamed=database != "customer", aliases=frozenset(), keyspace=keyspace)
     scope = SimpleNamespace(cluster=SimpleNamespace(keyspaces={"customer": servers}))
     return Call(b"", [], LexMode(), Session(Login(1, "u")), cast(Any, scope), cast(Any, None))
