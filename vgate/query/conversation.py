@@ -26,6 +26,7 @@ from vgate.engine.call import Call
 from vgate.engine.insert import InsertRun
 from vgate.engine.output import AnswerCut, Downstream, Output
 from vgate.engine.route import run_any, run_every, run_next, run_route
+from vgate.engine.schemas import run_schemas
 from vgate.engine.single import certainly_generated, run_single, settle
 from vgate.errors import (
     EMPTY_QUERY,
@@ -49,6 +50,7 @@ from vgate.planner.plan import (
     Planned,
     Refuse,
     Route,
+    Schemas,
 )
 from vgate.planner.resolve import fast_point
 from vgate.query import grants
@@ -357,6 +359,8 @@ class Conversation:
             if own is not None:
                 await self.own.run(own, text, out)
                 return True
+            if word == b"show" and await self.own.databases(text, out):
+                return True
             if word == b"kill":
                 raise UNSUPPORTED(construct="KILL of anything but a connection's number")
         if word == b"select" and await self.own.local_select(shape, text, out):
@@ -505,6 +509,8 @@ class Conversation:
             case NextValue():
                 await run_next(call, node, self.gate.sequences)
                 return True
+            case Schemas():
+                return await run_schemas(call, node)
             case EveryShard():
                 try:
                     await run_every(call, node)

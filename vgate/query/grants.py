@@ -6,7 +6,7 @@ It does not know how users are configured, nor the privileges that vgate's own a
 from __future__ import annotations
 
 from vgate.errors import DATABASE_DENIED, WRITE_DENIED
-from vgate.planner.plan import Access, AnyShard, EveryShard, Insert, NextValue, Pass, Plan, Route
+from vgate.planner.plan import Access, AnyShard, EveryShard, Insert, NextValue, Pass, Plan, Route, Schemas
 from vgate.session.login import Login
 
 
@@ -23,6 +23,8 @@ def check(login: Login, plan: Plan) -> None:
             keyspace, writes = plan.keyspace, plan.access is not Access.READ
         case AnyShard(keyspace=keyspace):
             writes = False
+        case Schemas():  # it shows those that the user may use
+            return
         case EveryShard(keyspace=keyspace):
             writes = True
         case Insert(table=table):  # its sequence may be anywhere: who may insert may have ids

@@ -27,7 +27,7 @@ from vgate.errors import (
     WRONG_ARGUMENTS,
     SqlError,
 )
-from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route
+from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route, Schemas
 from vgate.session.session import Diagnostic
 from vgate.sql.lexer import LexError, VersionedComment
 from vgate.sql.parameters import Template, literal, read_template
@@ -186,7 +186,7 @@ class PreparedStatements:
             return
         slots = template.slots(literals)
         cached = await conversation.cached(template.stand_in, template.shape, slots)
-        binary = isinstance(cached.plan, Pass | AnyShard | Route)
+        binary = isinstance(cached.plan, Pass | AnyShard | Route | Schemas)
         call = conversation.call(template.filled(literals), slots, out, cached)
         if binary:
             ahead = {index: bytes(value) for index, value in statement.long_data.items()}
