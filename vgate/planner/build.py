@@ -19,10 +19,22 @@ from vgate.planner.ddl import plan_ddl, read_ddl
 from vgate.planner.functions import foreign_function, sequence_function
 from vgate.planner.inserts import plan_insert
 from vgate.planner.looks import LOOKS, ask, explained, plan_explained, plan_look
-from vgate.planner.plan import Access, AnyShard, Const, NextValue, Pass, Plan, Planned, Refuse, Slot, VindexRows
+from vgate.planner.plan import (
+    Access,
+    AnyShard,
+    Const,
+    NextValue,
+    Pass,
+    Plan,
+    Planned,
+    Refuse,
+    Schemas,
+    Slot,
+    VindexRows,
+)
 from vgate.planner.reads import access_of_tree, plan_sharded
 from vgate.planner.references import References, references, resolve_name
-from vgate.planner.schemata import named_keyspaces
+from vgate.planner.schemata import concerned, renamed
 from vgate.planner.statements import Words, construct_of
 from vgate.planner.vindex_functions import read_asked, table_asked, vindex_named
 from vgate.sql.lexer import LexError, LexMode, lexer_for
@@ -239,19 +251,25 @@ def _no_tables(tree: Tree, keyspace: str | None, vschema: VSchema) -> Plan:
 
 
 def _of_schemas(tree: Tree, owners: list[str], mode: LexMode, keyspace: str | None, vschema: VSchema) -> Planned:
-    """A statement about the servers' own schemas: one of the keyspace it names answers, else of the one in use."""
-    named, slots = named_keyspaces(tree, vschema.keyspaces, mode)
-    wanted = list(dict.fromkeys([*owners, *named]))
-    if len(wanted) > 1:
-        raise UNSUPPORTED(construct=f"the servers' schemas of several keyspaces ({', '.join(wanted)}) in one statement")
-    target = wanted[0] if wanted else keyspace
-    if target is not None and not vschema.keyspace(target).sharded:
-        return Planned(Pass(target, access_of_tree(tree)), slots)
+    """A statement about the servers' own schemas: of the keyspaces it names, or of all."""
+    about = concerned(tree, keyspace, vschema, mode)
+    named = list(dict.fromkeys([*owners, *about.keyspaces]))
     if owners:
+        if len(named) == 1 and not vschema.keyspace(named[0]).sharded:
+            return Planned(Pass(named[0], access_of_tree(tree)), about.slots)
         raise UNSUPPORTED(construct="tables of the servers' own schemas together with others")
+    target = named[0] if named else keyspace
     if isinstance(tree.root, exp.Update | exp.Delete):
+        if target is not None and not vschema.keyspace(target).sharded:
+            return Planned(Pass(target, Access.WRITE), about.slots)
         raise UNSUPPORTED(construct="a write to a system table; aim at one shard (use `keyspace:shard`)")
-    return Planned(ask(target, vschema), slots)
+    wanted = list(vschema.keyspaces) if about.all else named
+    if len(wanted) > 1 or any(renamed(one, vschema) for one in wanted):
+        first = keyspace if keyspace in wanted else wanted[0]
+        return Planned(Schemas((first, *(one for one in wanted if one != first))), about.slots)
+    if target is not None and not vschema.keyspace(target).sharded:
+        return Planned(Pass(target, access_of_tree(tree)), about.slots)
+    return Planned(ask(target, vschema), about.slots)
 
 
 # -- looks ----------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from vgate.planner.plan import (
     Points,
     Refuse,
     Route,
+    Schemas,
     Slot,
     Source,
     VindexRows,
@@ -61,6 +62,8 @@ def _lines(plan: Plan, slots: Slots | None) -> list[str]:
             return [f"rows of vindex {keyspace}.{vindex.name}: computed; any shard evaluates the statement over them"]
         case EveryShard(keyspace=keyspace):
             return [f"every shard of {keyspace}: the statement as it is"]
+        case Schemas(keyspaces=keyspaces):
+            return [f"schemas of {', '.join(keyspaces)}: one server of the first answers for all"]
         case Refuse(error=error):
             return [f"refused: {error.errno} ({error.sqlstate}): {error.message}"]
     assert_never(plan)

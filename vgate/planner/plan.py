@@ -225,13 +225,28 @@ class EveryShard:
 
 
 @dataclass(frozen=True, slots=True)
+class Schemas:
+    """A query over the servers' own schemas, of several keyspaces or of one whose database has another name.
+
+    One server of the first keyspace answers; what the others' schemas hold is put into the text.
+    """
+
+    keyspaces: tuple[str, ...]
+
+    @property
+    def keyspace(self) -> str:
+        """The keyspace whose server answers."""
+        return self.keyspaces[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """A statement that is not answered, and the error that says why."""
 
     error: VgateError
 
 
-Plan = Pass | AnyShard | Route | Insert | NextValue | VindexRows | Everywhere | EveryShard | Refuse
+Plan = Pass | AnyShard | Route | Insert | NextValue | VindexRows | Everywhere | EveryShard | Schemas | Refuse
 
 
 @dataclass(frozen=True, slots=True)

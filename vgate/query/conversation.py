@@ -27,6 +27,7 @@ from vgate.engine.insert import InsertRun
 from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import AnswerCut, Downstream, Output
 from vgate.engine.route import run_any, run_every, run_everywhere, run_next, run_route
+from vgate.engine.schemas import run_schemas
 from vgate.engine.single import certainly_generated, run_single, settle
 from vgate.engine.vindex_rows import run_vindex_rows
 from vgate.errors import (
@@ -52,6 +53,7 @@ from vgate.planner.plan import (
     Planned,
     Refuse,
     Route,
+    Schemas,
     VindexRows,
 )
 from vgate.planner.resolve import fast_point
@@ -376,6 +378,8 @@ class Conversation:
             if own is not None:
                 await self.own.run(own, text, out)
                 return True
+            if word == b"show" and await self.own.databases(text, out):
+                return True
             if word == b"kill":
                 raise UNSUPPORTED(construct="KILL of anything but a connection's number")
         if word == b"select" and await self.own.local_select(shape, text, out):
@@ -536,6 +540,8 @@ class Conversation:
                 return True
             case VindexRows():
                 return await run_vindex_rows(call, node)
+            case Schemas():
+                return await run_schemas(call, node)
             case EveryShard():
                 await run_every(call, node, self.gate.living.tables_changed)
                 return True

@@ -69,6 +69,9 @@ _LOCAL_SELECT: Final = re.compile(
     rb"(?:\s+(?:as\s+)?(?:(?P<alias>[A-Za-z_]\w*)|`(?P<quoted>[^`]+)`))?" + _COMMENTS + rb";?" + _COMMENTS,
     re.I,
 )
+_SHOW_DATABASES: Final = re.compile(
+    _COMMENTS + rb"show" + _COMMENTS + rb"(?:databases|schemas|keyspaces)" + _COMMENTS + rb"where\b", re.I
+)
 _LIMIT: Final = re.compile(rb"\blimit\s+(\d+)(?:\s*(,|offset\b)\s*(\d+))?\s*\Z", re.I)
 
 
@@ -340,6 +343,16 @@ class OwnStatements:
         await run_next(self._call(text, out), self.sequence_of(statement), self.conversation.gate.sequences)
 
     # -- looking around -------------------------------------------------------------------------------------------
+
+    async def databases(self, text: bytes, out: Output) -> bool:
+        """Answer ``SHOW DATABASES WHERE ...``, a query over all keyspaces' names; False for any other statement."""
+        found = _SHOW_DATABASES.match(text)
+        if found is None:
+            return False
+        schemata = b"(SELECT SCHEMA_NAME AS `Database` FROM information_schema.SCHEMATA) AS SCHEMATA"
+        return await self.conversation.statement(
+            b"SELECT * FROM %b WHERE %b ORDER BY `Database`" % (schemata, text[found.end() :].rstrip(b"; \t\r\n")), out
+        )
 
     def _show(self, what: str, like: str | None, text: bytes, out: Output) -> None:
         session = self.session

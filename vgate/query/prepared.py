@@ -27,7 +27,7 @@ from vgate.errors import (
     WRONG_ARGUMENTS,
     SqlError,
 )
-from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route, VindexRows
+from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route, Schemas, VindexRows
 from vgate.query.cache import Cached
 from vgate.session.session import Diagnostic
 from vgate.sql.lexer import LexError, VersionedComment
@@ -206,7 +206,7 @@ class PreparedStatements:
             return
         slots = template.slots(literals)
         cached = await conversation.cached(template.stand_in, template.shape, slots)
-        binary = isinstance(cached.plan, Pass | AnyShard | Route)
+        binary = isinstance(cached.plan, Pass | AnyShard | Route | Schemas)
         call = conversation.call(template.filled(literals), slots, out, cached)
         if binary:
             ahead = {index: bytes(value) for index, value in statement.long_data.items()}

@@ -14,6 +14,7 @@ from vgate.wire.packets import MalformedPacket, frame, read_column, read_lenenc
 
 _FIRST, _COLUMNS, _COLUMNS_END, _ROWS = range(4)
 _EOF_SIZE: Final = 9
+_LISTED: Final = b"Tables_in_"
 
 
 class SchemaRename:
@@ -22,6 +23,7 @@ class SchemaRename:
     def __init__(self, old: bytes, new: bytes) -> None:
         self._old = old
         self._new = new
+        self._listed = _LISTED + old
         self._phase = _FIRST
         self._columns = 0
         self._held = b""
@@ -82,4 +84,10 @@ class SchemaRename:
             column = read_column(payload)
         except MalformedPacket:
             return payload
+        if column.name.startswith(self._listed):  # SHOW TABLES has the database in its column's name
+            name = _LISTED + self._new + column.name[len(self._listed) :]
+            return replace(column, name=name, schema=self._renamed_schema(column.schema)).payload()
         return payload if column.schema != self._old else replace(column, schema=self._new).payload()
+
+    def _renamed_schema(self, schema: bytes) -> bytes:
+        return self._new if schema == self._old else schema

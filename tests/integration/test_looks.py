@@ -1,0 +1,172 @@
+"""Looking around: keyspaces appear as databases under their own names, each table once, and nothing else is there.
+
+Compared with one server that has databases of those names; in ``renamed`` the servers call them otherwise. It does not
+know what SHOW prints of single tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from tests.fix_oracle import Oracle, ask
+from tests.fix_servers import Cluster
+from tests.fix_vgate import StartVgate, VgateProcess
+
+RENAMED = """
+keyspaces:
+  OTHER: {shards: ["-"], tables: {}}
+  customer:
+    sharded: true
+    vindexes: {hash: {type: hash}}
+    tables:
+      customer: {column_vindexes: [{column: customer_id, name: hash}]}
+      line: {column_vindexes: [{column: customer_id, name: hash}]}
+    shards: ["-40", "40-"]
+"""
+DEFINED = """
+use customer
+create table customer (customer_id bigint primary key, uname varchar(50) comment 'the name', n int default 7, key k (n))
+create table line (customer_id bigint, line int, primary key (customer_id, line), \
+constraint fk foreign key (customer_id) references customer (customer_id))
+use OTHER
+create table product (id int primary key auto_increment, name varchar(20) not null, unique key u (name))
+create view v as select id from product
+"""
+
+
+@pytest.fixture(params=["product", "shop"])
+def other(request: pytest.FixtureRequest) -> str:
+    """The unsharded keyspace. With ``shop`` all databases have other names than their keyspaces."""
+    return str(request.param)
+
+
+@pytest.fixture
+def both(other: str, cluster: Cluster, start_vgate: StartVgate) -> Iterator[Oracle]:
+    """Two keyspaces with tables."""
+    cluster.clear()
+    if other == "shop":
+        cluster.plain.query("drop database product")
+        cluster.plain.query("create database shop")
+    text = RENAMED if other == "shop" else RENAMED.replace("40", "80")
+    vgate: VgateProcess = start_vgate(text.replace("OTHER", other))
+    with (
+        closing(vgate.connect("customer", ssl_disabled=True)) as mine,
+        closing(cluster.plain.connect("customer", ssl_disabled=True)) as theirs,
+    ):
+        oracle = Oracle(mine, theirs, cluster, vgate)
+        for statement in DEFINED.replace("OTHER", other).strip().replace("\\\n", "").splitlines():
+            oracle.both(statement, ignore=["info"])
+        yield oracle
+
+
+OURS = "in ('customer', 'OTHER')"
+QUERIES = f"""
+select schema_name from information_schema.schemata where schema_name {OURS}
+select schema_name, default_character_set_name from information_schema.schemata where schema_name not in \
+('mysql', 'sys', 'performance_schema')
+select table_schema, table_name, table_type, engine from information_schema.tables where table_schema {OURS}
+select table_schema, table_name from information_schema.tables where table_schema = 'customer'
+select table_schema, table_name from information_schema.tables where table_schema = database()
+select table_name from information_schema.tables where table_schema like 'cust%'
+select table_name from information_schema.tables where table_name in ('customer', 'product', 'line')
+select t.table_name from information_schema.`TABLES` as t where t.table_schema = 'OTHER' and t.table_type = 'VIEW'
+select `information_schema`.`tables`.`TABLE_NAME` from information_schema.tables where table_schema = 'customer'
+select `information_schema`.`tables`.`TABLE_NAME`, tables.engine from information_schema.tables \
+where table_name = 'line'
+select table_name, column_name, ordinal_position, column_default, is_nullable, data_type, column_type, column_key, \
+extra, column_comment, character_maximum_length from information_schema.columns where table_schema {OURS}
+select count(*) from information_schema.columns where table_schema = schema() and table_name = 'customer'
+select table_schema, index_name, non_unique, seq_in_index, column_name from information_schema.statistics where \
+table_schema {OURS}
+select constraint_schema, table_name, column_name, referenced_table_schema, referenced_table_name, \
+referenced_column_name from information_schema.key_column_usage where table_schema {OURS}
+select constraint_schema, constraint_name, unique_constraint_schema, referenced_table_name from \
+information_schema.referential_constraints where constraint_schema {OURS}
+select table_schema, constraint_name, constraint_type from information_schema.table_constraints where \
+table_schema {OURS}
+select table_schema, table_name from information_schema.views where table_schema {OURS}
+select k.table_name from information_schema.key_column_usage k join information_schema.referential_constraints r on \
+r.constraint_schema = k.constraint_schema and r.constraint_name = k.constraint_name where k.table_schema = 'customer'
+select table_schema, count(*) from information_schema.tables where table_schema {OURS} group by table_schema
+select (select count(*) from information_schema.tables where table_schema = 'customer') + 0 as c, (select count(*) \
+from information_schema.tables where table_schema = 'OTHER') as p
+select s.schema_name, t.table_name from information_schema.schemata s left join information_schema.tables t on \
+t.table_schema = s.schema_name where s.schema_name {OURS} order by s.schema_name, t.table_name
+select table_name from information_schema.tables where not table_schema in ('mysql', 'sys', 'performance_schema', \
+'information_schema', 'OTHER')
+select table_schema from information_schema.tables where table_name = 'customer' union select 'x'
+with t as (select table_name from information_schema.tables where table_schema = 'OTHER') select * from t
+select create_time is not null, table_rows is null from information_schema.tables where table_schema {OURS} and \
+table_type = 'BASE TABLE'
+select character_set_name from information_schema.character_sets where character_set_name = 'utf8mb4'
+"""
+
+
+@pytest.mark.parametrize("keyspace", ["customer", "OTHER"])
+def test_information_schema(both: Oracle, other: str, keyspace: str) -> None:
+    both.both(f"use {keyspace.replace('OTHER', other)}")
+    for sql in QUERIES.strip().replace("\\\n", "").replace("OTHER", other).splitlines():
+        mine, theirs = ask(both.vgate, sql).sorted(), ask(both.plain, sql).sorted()
+        assert mine.error is None, (sql, mine.error)
+        assert mine.rows == theirs.rows, sql
+        assert [column[0].lower() for column in mine.columns] == [column[0].lower() for column in theirs.columns], sql
+
+
+def test_nothing_else_is_there(both: Oracle, other: str) -> None:
+    for sql in ("select schema_name from information_schema.schemata", "show databases",
+                "select distinct table_schema from information_schema.tables"):  # fmt: skip
+        found = {row[0] for row in ask(both.vgate, sql).rows}
+        assert found == {"information_schema", "customer", other}, sql
+
+
+def test_without_a_keyspace(both: Oracle, other: str) -> None:
+    with closing(both.process.connect(ssl_disabled=True)) as connection:
+        found = ask(connection, "select table_schema, table_name from information_schema.tables").rows
+        assert {row for row in found if row[0] != "information_schema"} == {
+            ("customer", "customer"), ("customer", "line"), (other, "product"), (other, "v"),
+        }  # fmt: skip
+
+
+SHOWS = """
+show tables
+show full tables
+show tables like '%o%'
+show tables from customer
+show full tables from OTHER where table_type = 'VIEW'
+show columns from OTHER.product
+show index from customer.line
+show keys from line from customer
+show create table customer.customer
+describe customer.customer uname
+show triggers from customer
+show table status from customer like 'nosuch%'
+show open tables from nosuch
+show collation like 'utf8mb4_bin'
+show character set like 'latin1'
+show variables like 'sql_mode'
+show engines
+"""
+
+
+def test_shows(both: Oracle, other: str) -> None:
+    for keyspace in ("customer", other):
+        both.both(f"use {keyspace}")
+        for sql in SHOWS.strip().replace("OTHER", other).splitlines():
+            mine, theirs = ask(both.vgate, sql), ask(both.plain, sql)
+            assert (mine.error and mine.error[0]) == (theirs.error and theirs.error[0]), (sql, mine.error)
+            assert mine.rows == theirs.rows, sql
+            assert [column[0] for column in mine.columns] == [column[0] for column in theirs.columns], sql
+
+
+def test_show_databases_like_and_where(both: Oracle, other: str) -> None:
+    for sql in ("show databases like 'c%'", "show schemas like 'information%'",
+                "show databases where `Database` in ('customer', 'OTHER')",
+                "show databases where `Database` = 'OTHER' or `Database` = 'customer'"):  # fmt: skip
+        sql = sql.replace("OTHER", other)
+        mine, theirs = ask(both.vgate, sql), ask(both.plain, sql)
+        assert mine.error is None, (sql, mine.error)
+        assert sorted(mine.rows) == sorted(theirs.rows), sql
+        assert [column[0] for column in mine.columns] == [column[0] for column in theirs.columns], sql
