@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vgate.planner.plan import Plan
 from vgate.query.ties import NOTHING, Findings
 from vgate.sql.lexer import plain
 from vgate.vindex.base import KeyspaceId
+
+if TYPE_CHECKING:
+    from vgate.query.asking import Asked
 
 Slots = list[bytes | list[bytes]]
 
@@ -67,15 +70,17 @@ class Partition:
     """The plans of one keyspace, VSchema version and lexer mode. ``fast`` holds those the fast path may run.
 
     ``plain`` has the number of slots of the plain ones among these: see ``Lexer.split``.
+    ``asked`` has SELECTs of one sequence's next value, by their text.
     """
 
-    __slots__ = ("_cache", "entries", "fast", "plain", "size")
+    __slots__ = ("_cache", "asked", "entries", "fast", "plain", "size")
 
     def __init__(self, cache: PlanCache) -> None:
         self._cache = cache
         self.entries: dict[bytes, Entry] = {}
         self.fast: dict[bytes, Cached] = {}
         self.plain: dict[bytes, int] = {}
+        self.asked: dict[bytes, Asked] = {}
         self.size = 0
 
     def find(self, shape: bytes, slots: Slots) -> Cached | None:
@@ -99,9 +104,17 @@ class Partition:
         self.size += cost
         self._cache.grown(self, cost)
 
+    def keep_asked(self, text: bytes, asked: Asked) -> None:
+        """Keep a SELECT of a sequence's next value."""
+        self.asked[text] = asked
+        cost = 2 * len(text) + OVERHEAD
+        self.size += cost
+        self._cache.grown(self, cost)
+
     def clear(self) -> None:
         """Drop every plan."""
         self.entries.clear()
+        self.asked.clear()
         self.fast.clear()
         self.plain.clear()
         self.size = 0
