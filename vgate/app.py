@@ -15,6 +15,7 @@ import signal
 import socket
 import ssl
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -54,6 +55,9 @@ from vgate.query.cache import PlanCache
 from vgate.query.gate import Gate
 from vgate.query.living import LivingVSchema
 from vgate.query.siblings import Post, Siblings, posts
+from vgate.sequences.catalog import ClusterCatalog
+from vgate.sequences.every import EverySequence
+from vgate.sequences.kinds import Sequences
 from vgate.sequences.store import ClusterStore
 from vgate.sequences.vitess import VitessSequences
 from vgate.sql.lexer import LexError, LexMode, VersionedComment, lexer_for
@@ -96,7 +100,8 @@ async def running(service: Service) -> AsyncIterator[tuple[Gate, Listener]]:
             log.warning("%s", warning)
         async with asyncio.TaskGroup() as owner:
             reaper = owner.create_task(_reap(cluster))
-            sequences = VitessSequences(ClusterStore(cluster), owner)
+            own = Sequences(ClusterCatalog(cluster), owner, loop.time, lambda: time.time_ns() // 1_000_000)
+            sequences = EverySequence(own, VitessSequences(ClusterStore(cluster), owner))
             siblings, plans = Siblings(service.post, owner), PlanCache()
             living = LivingVSchema(cluster, plans, siblings, _file(service), service.vschema_stamp)
             siblings.listen(living.heard)

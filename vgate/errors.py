@@ -100,6 +100,33 @@ SEQUENCE_NOT_WRITTEN = Fault(
     "look for triggers and duplicate rows on that table",
 )
 
+UNKNOWN_SEQUENCE = Fault("", 4091, "42S02", "Unknown SEQUENCE: '{name}'")
+SEQUENCE_EXISTS = Fault("", 1050, "42S01", "Sequence '{name}' already exists")
+SEQUENCE_RAN_OUT = Fault(
+    "", 4084, "HY000", "Sequence '{name}' has run out: {count} more would pass {maximum}",
+    "Raise its MAXVALUE, or let it CYCLE.",
+)
+SEQUENCE_OPTION = Fault("VG12002", 4085, "HY000", "sequence {name}: {option} is refused: {reason}")
+SEQUENCE_NUMBER = Fault("", 1064, "42000", "Numeric value expected right after {key}, must be a positive number!")
+SEQUENCE_BACK = Fault(
+    "VG09002", 4085, "HY000", "sequence {name} may have given values up to {reached}: START WITH {start} would give "
+    "some of them again; begin above {reached}, or say that you mean it with RESTART WITH {start}",
+)
+NO_METADATA_KEYSPACE = Fault(
+    "VG09003", 1105, "HY000", "sequences need a keyspace to keep their state in, and {reason}; add "
+    "`metadata_keyspace: NAME` at the top of vschema.yaml, where NAME is a keyspace with `sharded: false`",
+)
+SEQUENCE_BATCH = Fault(
+    "VG09004", 1105, "HY000", "sequence {name}: {count} consecutive values are more than {what} ({most})"
+)
+NEXTVAL_PLACE = Fault(
+    "VT12001", 1235, "42000", "unsupported: NEXTVAL of {name} {where}; it stands in the select list of a SELECT "
+    "without tables, in INSERT or REPLACE ... VALUES or SET, in SET and in DO",
+)
+NO_TIME_NODE = Fault(
+    "VG14006", 1105, "HY000", "all {count} node ids of {bits}-bit TIME sequences are leased to other vgates",
+)
+
 OUT_OF_ORDER = Fault("", 1156, "08S01", "Got packets out of order")
 MALFORMED = Fault("", 1835, "HY000", "Malformed communication packet: {what}")
 WRONG_VALUE = Fault("", 1231, "42000", "Variable '{name}' can't be set to the value of '{value}'")

@@ -321,6 +321,10 @@ class Shell(RuleBasedStateMachine):
         self.turn()
         self.loop.close()
 
+    async def raise_to(self, name: TableName, next_id: int) -> None:
+        """The store's part."""
+        self.next_id = max(self.next_id, next_id)
+
     async def reserve(self, reservation: Reservation) -> Outcome:
         """The store's part: waits for ``end``."""
         assert self.flying == 0, "single flight"

@@ -26,7 +26,7 @@ from vgate.errors import CANNOT_MAP, COLUMN_COUNT, SYNTAX, TOO_MANY_ROWS, UNSUPP
 from vgate.planner.build import syntax_error
 from vgate.planner.plan import Access, Insert, InsertKey, OnDuplicate
 from vgate.planner.values import Known, Purpose, read_value
-from vgate.sequences.vitess import VitessSequences
+from vgate.sequences.every import EverySequence
 from vgate.sql.lexer import LexError
 from vgate.sql.literals import Literal, LiteralKind, negated, read_literal
 from vgate.sql.rows import SLICE, ValueRows, read_head, values_form
@@ -46,7 +46,7 @@ class InsertRun:
     """One INSERT under way."""
 
     def __init__(
-        self, call: Call, plan: Insert, sequences: VitessSequences, *, no_auto_value_on_zero: bool, max_rows: int
+        self, call: Call, plan: Insert, sequences: EverySequence, *, no_auto_value_on_zero: bool, max_rows: int
     ) -> None:
         self.call = call
         self.plan = plan
@@ -57,7 +57,9 @@ class InsertRun:
         self.missing_id = plan.generated is not None and plan.generated.position is None
         self.ids: Sequence[int | None] | None = None  # by row; a generated one where there is one
         self.first_id = self.count = 0  # those taken from the sequence
+        self.runs: list[range] = []
         self.last_id = 0  # the last row's, given or generated
+        self.highest = 0  # of those given
         self.source: ValueRows
         self.text: bytes
         self.starts, self.ends = array("q"), array("q")  # where each row is; numbers alone are nothing to the collector
@@ -189,13 +191,19 @@ class InsertRun:
         wanting: Sequence[int] = range(total)
         if not self.missing_id:
             wanting = await self._wanting()
+            if self.highest > 0 and generated.bumps:
+                await self.sequences.bump(generated.sequence, self.highest)
         if not wanting:
             return
         self.count = len(wanting)
         sequence = generated.sequence
         first = self.sequences.take_now(sequence, self.count)
-        self.first_id = await self.sequences.take(sequence, self.count) if first is None else first
-        new = range(self.first_id, self.first_id + self.count)
+        if first is None:
+            self.runs = await self.sequences.take_many(sequence, self.count)
+        else:
+            self.runs = [range(first, first + self.count)]
+        self.first_id = self.runs[0][0]
+        new: Sequence[int] = self.runs[0] if len(self.runs) == 1 else [one for run in self.runs for one in run]
         if self.count == total:
             self.ids = new
         else:
@@ -216,6 +224,7 @@ class InsertRun:
                 wanting.append(number)
             else:
                 self.last_id = given
+                self.highest = max(self.highest, given)
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         return wanting
@@ -451,11 +460,12 @@ class InsertRun:
         """The first of the ids taken for this statement that is in the table; 0 if none is."""
         assert self.plan.generated is not None
         column, table = self._quoted(self.plan.generated.column), self._quoted(self.plan.table.name.table)
-        range_ = (self.first_id, self.first_id + self.count)
-        ((found,),) = await connection.rows(
-            b"SELECT MIN(%b) FROM %b WHERE %b >= %d AND %b < %d" % (column, table, column, range_[0], column, range_[1])
-        )
-        return int(found or 0)
+        for run in self.runs:
+            bounds = (column, table, column, run[0], column, run[-1])
+            ((found,),) = await connection.rows(b"SELECT MIN(%b) FROM %b WHERE %b >= %d AND %b <= %d" % bounds)
+            if found is not None:
+                return int(found)
+        return 0
 
 
 def _sets_id(words: Sequence[bytes], column: str) -> bool:

@@ -21,7 +21,7 @@ from vgate.errors import DDL_PARTIAL, UNSUPPORTED, SqlError
 from vgate.planner.build import syntax_error
 from vgate.planner.plan import Access, AnyShard, Const, EveryShard, Everything, Everywhere, NextValue, Route, Where
 from vgate.planner.resolve import resolve
-from vgate.sequences.vitess import VitessSequences
+from vgate.sequences.every import EverySequence
 from vgate.session.session import Diagnostic
 from vgate.sql.literals import LiteralKind, read_literal
 from vgate.transactions.scope import Place
@@ -143,7 +143,7 @@ def _noted(shards: list[list[Diagnostic]]) -> list[Diagnostic]:
     return list(noted.elements())
 
 
-async def run_next(call: Call, plan: NextValue, sequences: VitessSequences) -> None:
+async def run_next(call: Call, plan: NextValue, sequences: EverySequence) -> None:
     """``SELECT NEXT n VALUES``: one row, the first of n consecutive values."""
     if isinstance(plan.count, Const):
         if plan.count.value is None:  # a question mark in a statement that was not prepared
@@ -154,7 +154,8 @@ async def run_next(call: Call, plan: NextValue, sequences: VitessSequences) -> N
         literal = read_literal(raw, call.mode) if isinstance(raw, bytes) else None
         value = literal.value if literal is not None and literal.kind is LiteralKind.INTEGER else 0
         count = value if isinstance(value, int) else 0
-    first = await sequences.take(plan.sequence, count)
+    values = await sequences.take(plan.sequence, count)
+    call.session.given(plan.sequence.keyspace, plan.sequence.table, values[-1])
     call.session.diagnostics = []
     call.session.row_count = -1
-    call.out.rows([bigint_column(b"nextval")], [[b"%d" % first]])
+    call.out.rows([bigint_column(b"nextval")], [[b"%d" % values[0]]])

@@ -222,7 +222,7 @@ class ClientConnection(asyncio.Protocol):
         if command == _QUERY:
             if self.conversation.fast(packet):
                 self._busy = True
-            else:
+            elif not self.conversation.asking.next_value(packet):
                 self.start(self.conversation.run(packet[5:]))
             return
         match command:

@@ -229,7 +229,9 @@ def _position(columns: tuple[str, ...], name: str) -> int | None:
 
 def _generated(table: Table, columns: tuple[str, ...]) -> InsertId | None:
     bound = table.auto_increment
-    return None if bound is None else InsertId(_position(columns, bound.column), bound.column, bound.sequence)
+    if bound is None:
+        return None
+    return InsertId(_position(columns, bound.column), bound.column, bound.sequence, bound.bumps)
 
 
 def _check_unique_keys(on_duplicate: OnDuplicate, key: InsertKey, info: TableInfo, table: Table) -> None:

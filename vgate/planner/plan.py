@@ -184,11 +184,15 @@ class InsertKey:
 
 @dataclass(frozen=True, slots=True)
 class InsertId:
-    """The auto_increment column of an INSERT. ``position`` is None when the column list lacks it."""
+    """The auto_increment column of an INSERT. ``position`` is None when the column list lacks it.
+
+    ``bumps``: values that are given move the sequence past them.
+    """
 
     position: int | None
     column: str
     sequence: TableName
+    bumps: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vgate.planner.plan import Plan
 from vgate.query.ties import NOTHING, Findings
 from vgate.sql.lexer import plain
 from vgate.vindex.base import KeyspaceId
+
+if TYPE_CHECKING:
+    from vgate.query.asking import Asked
 
 Slots = list[bytes | list[bytes]]
 
@@ -71,9 +74,10 @@ class Partition:
     ``plain`` has the number of slots of the plain ones among these: see ``Lexer.split``. ``starts`` has those whose one
     literal is an integer at their very end (``... where id = 5``), by what stands before it: a lexer reads from left to
     right, so whatever digits follow such a start are that literal, and need not be looked for.
+    ``asked`` has SELECTs of one sequence's next value, by their text.
     """
 
-    __slots__ = ("_cache", "entries", "fast", "plain", "size", "starts")
+    __slots__ = ("_cache", "asked", "entries", "fast", "plain", "size", "starts")
 
     def __init__(self, cache: PlanCache) -> None:
         self._cache = cache
@@ -81,6 +85,7 @@ class Partition:
         self.fast: dict[bytes, Cached] = {}
         self.plain: dict[bytes, int] = {}
         self.starts: dict[bytes, Cached] = {}
+        self.asked: dict[bytes, Asked] = {}
         self.size = 0
 
     def find(self, shape: bytes, slots: Slots) -> Cached | None:
@@ -110,9 +115,17 @@ class Partition:
         self.plain.pop(shape, None)
         self.starts.pop(shape[:-1], None)
 
+    def keep_asked(self, text: bytes, asked: Asked) -> None:
+        """Keep a SELECT of a sequence's next value."""
+        self.asked[text] = asked
+        cost = 2 * len(text) + OVERHEAD
+        self.size += cost
+        self._cache.grown(self, cost)
+
     def clear(self) -> None:
         """Drop every plan."""
         self.entries.clear()
+        self.asked.clear()
         self.fast.clear()
         self.plain.clear()
         self.starts.clear()

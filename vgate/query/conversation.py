@@ -30,15 +30,7 @@ from vgate.engine.route import run_any, run_every, run_everywhere, run_next, run
 from vgate.engine.schemas import run_schemas
 from vgate.engine.single import certainly_generated, run_single, settle
 from vgate.engine.vindex_rows import run_vindex_rows
-from vgate.errors import (
-    EMPTY_QUERY,
-    NO_DATABASE,
-    NO_SUCH_TABLE,
-    UNREADABLE,
-    UNSUPPORTED,
-    SqlError,
-    VgateError,
-)
+from vgate.errors import EMPTY_QUERY, NO_DATABASE, NO_SUCH_TABLE, UNREADABLE, UNSUPPORTED, SqlError, VgateError
 from vgate.planner.build import access_of, plan, syntax_error
 from vgate.planner.catalog import NeedTables
 from vgate.planner.plan import (
@@ -58,6 +50,7 @@ from vgate.planner.plan import (
 )
 from vgate.planner.resolve import fast_point
 from vgate.query import grants
+from vgate.query.asking import SequenceWords
 from vgate.query.cache import DIGITS, Cached, Slots
 from vgate.query.catalog import Catalog
 from vgate.query.gate import Gate
@@ -124,6 +117,7 @@ class Conversation:
         self.found_rows = bool(login.capabilities & Capability.FOUND_ROWS)
         self.scope = Scope(gate.cluster, self.session, found_rows=self.found_rows)
         self.own = OwnStatements(self)
+        self.asking = SequenceWords(self)
         self.prepared = PreparedStatements(self)
         self.mode = LexMode()
         self._again = b""  # the framed COM_QUERY, or the payload of the COM_STMT_EXECUTE, under way
@@ -384,6 +378,12 @@ class Conversation:
                 raise UNSUPPORTED(construct="KILL of anything but a connection's number")
         if word == b"select" and await self.own.local_select(shape, text, out):
             return True
+        if self.session.target.shard is None:  # who aims at a shard means its server's own sequences
+            rest = await self.asking.answer(word, text, shape, out)
+            if isinstance(rest, bool):
+                return rest
+            if rest is not text:
+                text, shape, slots = await self._read(rest)
         cached = await self.cached(text, shape, slots)
         return await self.execute(cached, self.call(text, slots, out, cached))
 

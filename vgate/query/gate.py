@@ -15,7 +15,7 @@ from vgate.backend.cluster import Cluster
 from vgate.errors import UNKNOWN_KEYSPACE, UNKNOWN_SHARD, UNSUPPORTED, SqlError, VgateError
 from vgate.query.cache import PlanCache
 from vgate.query.living import LivingVSchema
-from vgate.sequences.vitess import VitessSequences
+from vgate.sequences.every import EverySequence
 from vgate.session.login import Login
 from vgate.session.settings import Settings, settings_of
 from vgate.session.target import Target, parse_target
@@ -37,7 +37,7 @@ class Gate:
     """See the module. ``clients`` maps connection ids to clients."""
 
     cluster: Cluster
-    sequences: VitessSequences
+    sequences: EverySequence
     plans: PlanCache
     living: LivingVSchema
     max_allowed_packet: int = 64 << 20

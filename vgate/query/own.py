@@ -35,6 +35,7 @@ from vgate.query.vschema_shows import show_vschema
 from vgate.session.session import Diagnostic
 from vgate.sql.alter_vschema import AddAutoIncrement, AlterVschema, Change, ShowVschema
 from vgate.sql.lexer import TokenKind
+from vgate.sql.sequences import Written
 from vgate.sql.statements import (
     Assignment,
     Begin,
@@ -324,23 +325,28 @@ class OwnStatements:
 
     # -- sequences ------------------------------------------------------------------------------------------------
 
-    def sequence_of(self, statement: SelectNext) -> NextValue:
+    async def sequence_of(self, statement: SelectNext) -> NextValue:
         """The plan of a SELECT NEXT. Raises VgateError where its table is no sequence."""
         keyspace = statement.keyspace or self.session.target.keyspace
         vschema = self.conversation.gate.cluster.vschema
         planned = plan_next(keyspace, statement.sequence, Const(statement.count), vschema)
         if isinstance(planned, Refuse):
-            raise planned.error
+            name = await self.conversation.asking.find(Written(statement.keyspace, statement.sequence))
+            if name is None:
+                raise planned.error
+            planned = NextValue(name, Const(statement.count))
         check(self.session.login, planned)
         return planned
 
     async def next_value(self, statement: SelectNext) -> int:
         """The first of the values a SELECT NEXT asks for."""
-        sequence = self.sequence_of(statement).sequence
-        return await self.conversation.gate.sequences.take(sequence, statement.count or 0)
+        sequence = (await self.sequence_of(statement)).sequence
+        values = await self.conversation.gate.sequences.take(sequence, statement.count or 0)
+        self.session.given(sequence.keyspace, sequence.table, values[-1])
+        return values[0]
 
     async def _next(self, statement: SelectNext, text: bytes, out: Output) -> None:
-        await run_next(self._call(text, out), self.sequence_of(statement), self.conversation.gate.sequences)
+        await run_next(self._call(text, out), await self.sequence_of(statement), self.conversation.gate.sequences)
 
     # -- looking around -------------------------------------------------------------------------------------------
 

@@ -28,10 +28,14 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route, Schemas, VindexRows
+from vgate.query.asking import ASKS
 from vgate.query.cache import Cached
+from vgate.query.sequence_ddl import WORDS
 from vgate.session.session import Diagnostic
 from vgate.sql.lexer import LexError, VersionedComment
+from vgate.sql.nextval import Asking
 from vgate.sql.parameters import Template, literal, read_template
+from vgate.sql.sequences import SequenceStatement, recognise_sequence
 from vgate.sql.statements import SelectNext, Statement, recognise
 from vgate.sql.versioned import expand
 from vgate.transactions.scope import Place
@@ -42,6 +46,9 @@ from vgate.wire.prepare import Handle
 
 if TYPE_CHECKING:
     from vgate.query.conversation import Conversation
+
+Own = Statement | Asking | SequenceStatement
+"""What the session answers itself."""
 
 READ_ONLY: Final = 1
 """The flag of COM_STMT_EXECUTE that asks for a cursor."""
@@ -59,7 +66,7 @@ class PreparedStatement:
 
     id: int
     template: Template
-    own: Statement | None = None
+    own: Own | None = None
     types: Types | None = None
     long_data: dict[int, bytearray] = field(default_factory=dict)
     cursor: Cursor | None = None
@@ -110,10 +117,15 @@ class PreparedStatements:
             raise EMPTY_QUERY()
         conversation = self._conversation
         template = self._template(text)
-        own = recognise(template.text, conversation.mode)
+        own: Own | None = recognise(template.text, conversation.mode)
         if isinstance(own, SelectNext):
-            conversation.own.sequence_of(own)
+            await conversation.own.sequence_of(own)
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, (_NEXTVAL,)), sequence)
+            return
+        own = own or await self._of_sequences(template)
+        if isinstance(own, Asking):
+            columns = tuple(bigint_column(item.name).payload() for item in own.items)
+            self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, columns), sequence)
             return
         if own is not None:
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, ()), sequence)
@@ -123,6 +135,24 @@ class PreparedStatements:
         if len(handle.parameters) != template.parameters:
             raise UNSUPPORTED(construct="a prepared statement whose parameters vgate counts otherwise than the server")
         self._answer(template, None, handle, sequence)
+
+    async def _of_sequences(self, template: Template) -> Asking | SequenceStatement | None:
+        """A statement that asks for sequences' values, or changes them. Raises UNSUPPORTED for what is only text."""
+        conversation = self._conversation
+        if conversation.session.target.shard is not None:
+            return None
+        if WORDS.search(template.shape) is not None:
+            if conversation.asking.definitions.is_look(template.text, template.shape):
+                raise UNSUPPORTED(construct="a prepared statement about sequences' definitions; ask it as text")
+            statement = recognise_sequence(template.text, conversation.mode)
+            if statement is not None:
+                return statement
+        found = await conversation.asking.asking(template.text) if ASKS.search(template.shape) else None
+        if found is None:
+            return None
+        if found[0].verb == "select" and not found[0].alone:
+            raise UNSUPPORTED(construct="a prepared SELECT of sequences' values together with anything else")
+        return found[0]
 
     def _template(self, text: bytes) -> Template:
         conversation = self._conversation
@@ -162,7 +192,7 @@ class PreparedStatements:
         rename = columns_of(call, place)
         return handle if rename is None else replace(handle, columns=tuple(map(rename.column, handle.columns)))
 
-    def _answer(self, template: Template, own: Statement | None, handle: Handle, sequence: int) -> None:
+    def _answer(self, template: Template, own: Own | None, handle: Handle, sequence: int) -> None:
         self._last_id += 1
         self._statements[self._last_id] = PreparedStatement(self._last_id, template, own)
         out = self._out(sequence)

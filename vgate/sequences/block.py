@@ -110,6 +110,19 @@ class VitessBlock:
         self._set_low_mark()
         return spare.first
 
+    def skip(self, value: int) -> bool:
+        """Issue nothing up to ``value`` any more; False if it lies beyond all that is in hand."""
+        spare = self.spare
+        if value < (spare.first if spare else self.last_val):
+            self.next_val = max(self.next_val, min(value + 1, self.last_val))
+            return True
+        if spare is None or value >= spare.end:
+            self.next_val, self.last_val, self.spare = self.end, self.end, None
+            return False
+        self.next_val, self.last_val, self.spare = value + 1, spare.end, None
+        self._set_low_mark()
+        return True
+
     def refill_due(self, n: int) -> bool:
         """Whether to refill now, in the background, after a request for ``n`` was served.
 

@@ -177,6 +177,11 @@ def update_row(name: TableName, next_id: int) -> bytes:
     return b"update " + quoted(name) + b" set next_id = %d where id = 0" % next_id
 
 
+def raise_row(name: TableName, next_id: int) -> bytes:
+    """The statement that raises the row where it is lower."""
+    return b"update " + quoted(name) + b" set next_id = %d where id = 0 and next_id < %d" % (next_id, next_id)
+
+
 def select_properties(name: TableName) -> bytes:
     """The statement that asks for comment, engine, and whether that engine has transactions.
 

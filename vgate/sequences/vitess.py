@@ -36,6 +36,10 @@ class SequenceStore(Protocol):
         """Reserve a block, never in a client's transaction. A SqlError raised means that nothing was begun."""
         ...
 
+    async def raise_to(self, name: TableName, next_id: int) -> None:
+        """Raise the row's ``next_id`` to this at least; a sequence that is not there cannot give it either."""
+        ...
+
 
 class TaskOwner(Protocol):
     """Who keeps the refills: an ``asyncio.TaskGroup`` does. They never raise."""
@@ -116,6 +120,24 @@ class VitessSequences:
         if isinstance(answer, SqlError):
             raise answer.with_traceback(None)
         return answer
+
+    async def bump(self, name: TableName, value: int) -> None:
+        """Give nothing up to ``value`` from now on. Raises SqlError.
+
+        Where it is not in hand, the row is raised and a block taken from there, so that ids which are given one after
+        the other do not cost a write each.
+        """
+        sequence = self._sequences.get(name)
+        if sequence is None:
+            sequence = self._sequences[name] = _Sequence(name)
+        block = sequence.block
+        if block.skip(value):
+            return
+        await self._store.raise_to(name, min(value + 1, MAX_NEXT_ID))
+        if block.refill is not Refill.NONE and sequence.task is not None:  # it may have read the row before
+            await asyncio.wait([sequence.task])
+        if not block.skip(value) and block.refill is Refill.NONE and not sequence.waiters:
+            self._start_refill(sequence)
 
     def reset(self, name: TableName | None = None) -> None:
         """Forget what is in hand of one sequence, or of all: the next request reads the row again."""

@@ -43,7 +43,8 @@ class Session:
     """See the module."""
 
     __slots__ = ("begin_modifiers", "diagnostics", "found_rows", "in_transaction", "insert_id", "isolation_once",
-                 "keeps_warnings", "lexical", "login", "read_only", "row_count", "savepoints", "settings", "target")
+                 "keeps_warnings", "last_values", "lexical", "login", "read_only", "row_count",
+                 "savepoints", "settings", "target")
 
     def __init__(self, login: Login) -> None:
         self.login = login
@@ -60,6 +61,7 @@ class Session:
         self.row_count = -1
         self.found_rows: int | None = None  # None: the last statement did not count them
         self.diagnostics: list[Diagnostic] = []
+        self.last_values: dict[tuple[str, str], int] = {}  # CURRVAL: the last value of each sequence, by its key
 
     @property
     def autocommit(self) -> bool:
@@ -112,6 +114,10 @@ class Session:
         position = [one.lower() for one in self.savepoints].index(name.lower())
         self.savepoints = self.savepoints[: position + (0 if release else 1)]
 
+    def given(self, keyspace: str, sequence: str, value: int) -> None:
+        """A sequence gave the session a value; case does not count in its name."""
+        self.last_values[keyspace, sequence.lower()] = value
+
     def reset(self) -> None:
         """What COM_RESET_CONNECTION leaves: everything but who and where the client is."""
         self.end()
@@ -120,3 +126,4 @@ class Session:
         self.row_count = -1
         self.found_rows = None
         self.diagnostics = []
+        self.last_values = {}

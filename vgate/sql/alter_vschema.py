@@ -15,7 +15,7 @@ from vgate.sql.literals import read_literal
 from vgate.sql.names import decoded
 
 if TYPE_CHECKING:
-    from vgate.sql.statements import _Reader as Reader
+    from vgate.sql.statements import Reader
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ FIRST_WORDS: Final = frozenset(
 )
 
 
-class _Reader:
+class Reader:
     """Walks the tokens of one statement."""
 
     def __init__(self, text: bytes, tokens: list[Token], mode: LexMode) -> None:
@@ -201,7 +201,7 @@ class _Reader:
 def recognise(text: bytes, mode: LexMode) -> Statement | None:
     """vgate's own statement in ``text``, None if it is somebody else's. Raises VgateError for a malformed one."""
     tokens = lexer_for(mode).tokens(text)
-    reader = _Reader(text, tokens, mode)
+    reader = Reader(text, tokens, mode)
     first = reader.peek()
     reader.at += 1
     match first:
@@ -245,7 +245,7 @@ def recognise(text: bytes, mode: LexMode) -> Statement | None:
     return None
 
 
-def _use(reader: _Reader) -> Use:
+def _use(reader: Reader) -> Use:
     """``USE name``: quoted, or a bare target such as ``customer@primary`` whose tokens touch."""
     if reader.end():
         raise reader.syntax()
@@ -259,7 +259,7 @@ def _use(reader: _Reader) -> Use:
     return Use(decoded(rest, reader.mode.charset).replace("`", ""))
 
 
-def _start(reader: _Reader) -> Begin | None:
+def _start(reader: Reader) -> Begin | None:
     if not reader.accept("transaction"):
         return None
     modifiers: list[str] = []
@@ -280,7 +280,7 @@ def _start(reader: _Reader) -> Begin | None:
     return Begin(tuple(modifiers))
 
 
-def _end(reader: _Reader, word: str) -> Commit | Rollback | RollbackTo | None:
+def _end(reader: Reader, word: str) -> Commit | Rollback | RollbackTo | None:
     if reader.peek() in ("prepared",):
         return None
     reader.accept("work")
@@ -306,7 +306,7 @@ _OF_TRANSACTION: Final = ("transaction_isolation", "transaction_read_only", "tx_
 _VARIABLE: Final = re.compile(r"[A-Za-z0-9_$]+(?:\.[A-Za-z0-9_$]+)*")
 
 
-def _set(reader: _Reader) -> Set | None:
+def _set(reader: Reader) -> Set | None:
     """SET: assignments split at top-level commas. None for the SETs that are not assignments (PASSWORD, ROLE...)."""
     first = reader.peek()
     second = reader.peek(1)
@@ -329,7 +329,7 @@ def _set(reader: _Reader) -> Set | None:
         reader.expect(",")
 
 
-def _assignment(reader: _Reader, scope: str) -> tuple[Assignment, str]:
+def _assignment(reader: Reader, scope: str) -> tuple[Assignment, str]:
     if reader.accept("names"):
         charset = reader.name_or_string()
         collation = reader.name_or_string() if reader.accept("collate") else None
@@ -370,7 +370,7 @@ def _assignment(reader: _Reader, scope: str) -> tuple[Assignment, str]:
     return SystemVariable(here, name.lower(), _value(reader)), scope
 
 
-def _value(reader: _Reader) -> str:
+def _value(reader: Reader) -> str:
     """The text of an assignment's right side, up to a comma outside parentheses."""
     if not (reader.accept("=") or reader.accept(":=")):
         raise reader.syntax()
@@ -387,12 +387,13 @@ def _value(reader: _Reader) -> str:
     return reader.text[reader.tokens[begin].start : reader.tokens[reader.at - 1].end].decode("utf-8", "surrogateescape")
 
 
-def _next(reader: _Reader) -> SelectNext | None:
+def _next(reader: Reader) -> SelectNext | None:
     """``SELECT NEXT {VALUE | n VALUES} {FOR|FROM} [ks.]name``, nothing after it."""
     while reader.accept("sql_cache") or reader.accept("sql_no_cache"):
         pass
     if reader.peek() != "next":
         return None
+    phrase = reader.peek(1) == "value" and reader.peek(2) == "for"
     if reader.peek(1) == "value" and reader.peek(2) in ("for", "from"):
         count: int | None = 1
         reader.at += 3
@@ -416,6 +417,8 @@ def _next(reader: _Reader) -> SelectNext | None:
     name = reader.name()
     if reader.accept("."):
         keyspace, name = name, reader.name()
+    if phrase and reader.peek() in ("as", ",", "+", "-", "*", "/"):  # an expression, as in MariaDB: see ``nextval``
+        return None
     reader.finish()
     return SelectNext(keyspace, name, count)
 
@@ -434,7 +437,7 @@ _SHOWS: Final[dict[tuple[str, ...], str]] = {
 }
 
 
-def _show(reader: _Reader) -> ShowVgate | ShowVschema | None:
+def _show(reader: Reader) -> ShowVgate | ShowVschema | None:
     if reader.accept("vschema"):
         return read_show(reader)
     for words, what in _SHOWS.items():
@@ -451,7 +454,7 @@ def _show(reader: _Reader) -> ShowVgate | ShowVschema | None:
     return None
 
 
-def _kill(reader: _Reader) -> Kill | None:
+def _kill(reader: Reader) -> Kill | None:
     query_only = reader.accept("query")
     if not query_only:
         reader.accept("connection")

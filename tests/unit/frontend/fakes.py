@@ -144,6 +144,7 @@ class FakeConversation:
             close=self.ran.append, send_long_data=self.ran.append,
         )  # fmt: skip
         self.own = SimpleNamespace(use=self._use)
+        self.asking = SimpleNamespace(next_value=self._value)
         gate.conversations.append(self)
         gate.news.set()
 
@@ -157,6 +158,14 @@ class FakeConversation:
         self.ran.append(text)
         self.upstream = FakeUpstream(self)
         self.down.attach(self.upstream)
+        return True
+
+    def _value(self, packet: bytes) -> bool:
+        """``value``: answered in the same step."""
+        if packet[5:] != b"value":
+            return False
+        self.ran.append(packet[5:])
+        Output(self.down, self.session).ok()
         return True
 
     def finish(self, data: bytes = b"", *, settle: bool = False) -> None:

@@ -90,6 +90,14 @@ async def test_commands_in_one_segment_are_answered_in_order(client: Client) -> 
     assert client.conversation.ran == [b"a", b"b"]
 
 
+async def test_what_is_answered_at_once_holds_nobody_back(client: Client) -> None:
+    assert await client.said(query(b"a") + query(b"value") * 2 + query(b"fast") + query(b"value")) == OK * 3
+    client.conversation.finish(OK)
+    await turns()
+    assert client.transport.take() == OK * 2
+    assert client.conversation.ran == [b"a", b"value", b"value", b"fast", b"value"]
+
+
 @pytest.mark.parametrize("pieces", [1, 2, 3, 5, 8])
 async def test_commands_in_pieces(client: Client, pieces: int) -> None:
     client.send(query(b"a") + frame(b"\x0e") + query(b"bcd"), pieces)

@@ -47,6 +47,10 @@ class Store:
 
     def __init__(self) -> None:
         self.refills: list[Refill] = []
+        self.raised: list[int] = []
+
+    async def raise_to(self, name: TableName, next_id: int) -> None:
+        self.raised.append(next_id)
 
     async def reserve(self, reservation: Reservation) -> Outcome:
         self.refills.append(Refill(reservation))
@@ -301,7 +305,7 @@ async def test_an_error_reaches_all_who_wait_and_the_next_call_tries_again(make:
 
 
 async def test_a_store_without_a_connection_raises() -> None:
-    class Unreachable:
+    class Unreachable(Store):
         async def reserve(self, reservation: Reservation) -> Outcome:
             raise LOST
 
@@ -313,7 +317,7 @@ async def test_a_store_without_a_connection_raises() -> None:
 
 
 async def test_a_bug_in_the_store_does_not_end_the_owner(caplog: pytest.LogCaptureFixture) -> None:
-    class Broken:
+    class Broken(Store):
         async def reserve(self, reservation: Reservation) -> Outcome:
             raise KeyError("x")
 
@@ -549,3 +553,66 @@ async def test_the_repr_tells_the_state() -> None:
         )
         await bench.store.only.commit(1, 3)
         await task
+
+
+# -- ids that rows are given --------------------------------------------------------------------------------------
+
+
+async def test_an_id_in_hand_is_passed_over() -> None:
+    async with opened() as bench:
+        await bench.loaded(1, 1000)
+        await bench.sequences.bump(SEQ, 1)
+        assert bench.sequences.take_now(SEQ, 1) == 2
+        await bench.sequences.bump(SEQ, 500)
+        assert bench.sequences.take_now(SEQ, 1) == 501
+        await bench.sequences.bump(SEQ, 7)
+        assert bench.sequences.take_now(SEQ, 1) == 502
+        assert not bench.store.raised
+        assert not bench.store.refills
+
+
+async def test_an_id_in_the_spare_block_gives_up_the_block_before_it() -> None:
+    async with opened() as bench:
+        await bench.loaded(1, 1000, 801)
+        await bench.store.only.commit(5001, 1000)
+        await bench.sequences.bump(SEQ, 5300)
+        assert bench.sequences.take_now(SEQ, 1) == 5301
+
+
+async def test_an_id_beyond_what_is_in_hand_raises_the_row_and_begins_there() -> None:
+    async with opened() as bench:
+        await bench.loaded(1, 1000)
+        await bench.sequences.bump(SEQ, 70_000)
+        assert bench.store.raised == [70_001]
+        assert bench.sequences.take_now(SEQ, 1) is None
+        await settle()
+        assert await bench.store.only.commit(70_001, 1000) == 71_001
+        await bench.sequences.bump(SEQ, 70_001)
+        assert bench.sequences.take_now(SEQ, 1) == 70_002
+        assert bench.store.raised == [70_001]
+
+
+async def test_a_block_on_its_way_is_waited_for_and_passed_over() -> None:
+    async with opened() as bench:
+        taker = await bench.taker(1)
+        refill = bench.store.only
+        refill.read(1, 1000)
+        bump = asyncio.create_task(bench.sequences.bump(SEQ, 600))
+        await settle()
+        assert not bump.done()
+        await refill.end(Reserved())
+        await bump
+        assert await taker == 1
+        assert bench.sequences.take_now(SEQ, 1) == 601
+
+
+async def test_the_greatest_id_of_all_leaves_nothing() -> None:
+    async with opened() as bench:
+        await bench.loaded(1, 1000)
+        await bench.sequences.bump(SEQ, 2**64 - 1)
+        assert bench.store.raised == [2**63 - 1]
+        await settle()
+        refill = bench.store.only
+        with pytest.raises(VgateError):
+            refill.read(2**63 - 1, 1000)
+        await refill.end(NotReserved(LOST))

@@ -1,0 +1,198 @@
+"""NEXTVAL and its kin: a SELECT of sequences' values is answered here; elsewhere a value takes the place of its call.
+
+What is no sequence of vgate's or of the VSchema's is left to the servers (MariaDB's own sequences, a column that is
+called nextval). It does not know how sequences are made (``sequence_ddl``), nor how values come about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from vgate.engine.output import Output
+from vgate.errors import INVALID_INCREMENT, NEXTVAL_PLACE, SEQUENCE_BATCH, UNSUPPORTED
+from vgate.planner.plan import Const, NextValue
+from vgate.query.grants import check
+from vgate.query.sequence_ddl import SequenceStatements
+from vgate.sequences.definition import key_of
+from vgate.session.session import Session
+from vgate.sql.nextval import Asking, SequenceCall, answered, find_asking
+from vgate.sql.sequences import Written
+from vgate.vschema.model import TableName, TableType
+from vgate.wire.constants import FieldFlag
+from vgate.wire.packets import ColumnDefinition, bigint_column, frame, lenenc_bytes, result_set
+
+if TYPE_CHECKING:
+    from vgate.query.conversation import Conversation
+
+ASKS: Final = re.compile(rb"\b(?:nextval|currval|lastval|next|previous)\b", re.I)
+"""What is in the shape of every statement that asks."""
+
+KEPT: Final = 256
+"""Bytes of a statement that is answered without a look at it, when it comes again."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """``SELECT seq.NEXTVAL``, known by its text. ``parts``: the answer around the value, by the session's status."""
+
+    key: TableName
+    label: bytes
+    parts: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+
+    def answer(self, value: int, session: Session) -> bytes:
+        """The whole answer; the session's books are kept."""
+        session.last_values[self.key.keyspace, self.key.table] = value
+        _answered(session, 1)
+        status = session.status
+        around = self.parts.get(status) or self._around(status)
+        return around[0] + frame(lenenc_bytes(b"%d" % value), 4) + around[1]
+
+    def _around(self, status: int) -> tuple[bytes, bytes]:
+        data, _ = result_set([bigint_column(self.label)], [], status=status)
+        end = len(data) - 9  # the EOF packet; a row comes before it, and takes its number
+        found = data[:end], data[end : end + 3] + b"\x05" + data[end + 4 :]
+        self.parts[status] = found
+        return found
+
+
+class SequenceWords:
+    """See the module; works on its conversation's session."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._session = conversation.session
+        self.definitions = SequenceStatements(conversation)
+
+    async def asking(self, text: bytes) -> tuple[Asking, dict[Written, TableName]] | None:
+        """What the statement asks, and of which sequences; None where it asks none that is vgate's business."""
+        found = find_asking(text, self._conversation.mode)
+        if found is None:
+            return None
+        names: dict[Written, TableName] = {}
+        for written in dict.fromkeys(call.sequence for call in found.calls):
+            name = await self.find(written)
+            if name is not None:
+                names[written] = name
+        ours = tuple(call for call in found.calls if call.sequence in names)
+        if not ours:
+            return None
+        self._check(found, ours, names)
+        return replace(found, calls=ours), names
+
+    async def find(self, written: Written) -> TableName | None:
+        """The full name of a sequence of vgate's own, or of one that the VSchema declares; None if it is neither."""
+        vschema = self._conversation.gate.cluster.vschema
+        keyspace = written.keyspace or self._session.target.keyspace
+        if keyspace is None or keyspace not in vschema.keyspaces:
+            return None
+        name = TableName(keyspace, written.name)
+        table = vschema.keyspaces[keyspace].tables.get(written.name)
+        if table is not None and table.type is TableType.SEQUENCE:
+            return name
+        return name if await self._conversation.gate.sequences.own.find(name) is not None else None
+
+    def _check(self, asking: Asking, calls: Iterable[SequenceCall], names: dict[Written, TableName]) -> None:
+        """Raises NEXTVAL_PLACE, DATABASE_DENIED, WRITE_DENIED, UNSUPPORTED."""
+        for call in calls:
+            check(self._session.login, NextValue(names[call.sequence], Const(1)))
+            if call.next and not asking.values:
+                where = "where a server would work it out for each row, or later"
+                raise NEXTVAL_PLACE(name=names[call.sequence], where=where)
+        if asking.count is not None and not asking.alone:
+            raise UNSUPPORTED(construct="WHERE COUNT = n with anything but sequences in the select list")
+
+    # -- answers --------------------------------------------------------------------------------------------------
+
+    def next_value(self, packet: bytes) -> bool:
+        """Answer a framed ``SELECT seq.NEXTVAL`` whose value is in hand; False (and nothing done) otherwise."""
+        conversation = self._conversation
+        if len(packet) > KEPT or conversation.restricted:
+            return False
+        asked = conversation.partition.asked.get(packet[5:])
+        if asked is None:
+            return False
+        value = conversation.gate.sequences.own.take_now(asked.key)
+        if value is None:
+            return False
+        conversation.down.write(asked.answer(value, self._session))
+        return True
+
+    async def answer(self, word: bytes, text: bytes, shape: bytes, out: Output) -> bytes | bool:
+        """Answer a statement: then a bool, as ``Conversation.statement`` has it. Else the text that says the same
+        without its calls; ``text`` itself where it has none. Raises SqlError.
+        """
+        done = await self.definitions.answer(word, text, shape, out)
+        if done is not None:
+            return done
+        found = await self.asking(text) if ASKS.search(shape) else None
+        if found is None:
+            return text
+        asking, names = found
+        alone = asking.alone and all(item.call in asking.calls for item in asking.items)
+        if alone:
+            await self._select(asking, names, text, out)
+            return True
+        given = await self._values(asking.calls, names)
+        cells = [b"NULL" if value is None else b"%d" % value for value in given]
+        if asking.verb == "select":
+            cells = [b"CAST(%b AS SIGNED)" % cell for cell in cells]
+        return answered(text, asking, cells)
+
+    async def _select(self, asking: Asking, names: dict[Written, TableName], text: bytes, out: Output) -> None:
+        """``SELECT seq.NEXTVAL, ... [WHERE COUNT = n]``: a row, or n."""
+        count = 1 if asking.count is None else asking.count
+        calls = [item.call for item in asking.items if item.call is not None]
+        limit = self._conversation.gate.max_insert_rows
+        if count < 1:
+            raise INVALID_INCREMENT(name=names[calls[0].sequence].table, value=max(count, 0))
+        if count > limit:
+            raise SEQUENCE_BATCH(name=names[calls[0].sequence], count=count, what="one SELECT may have", most=limit)
+        values = await self._values([call for _ in range(count) for call in calls], names)
+        width = len(calls)
+        rows = [
+            [None if value is None else b"%d" % value for value in values[at : at + width]]
+            for at in range(0, len(values), width)
+        ]
+        columns = [_column(item.name, nullable=not call.next) for item, call in zip(asking.items, calls, strict=True)]
+        _answered(self._session, count)
+        out.rows(columns, rows)
+        if width == 1 and count == 1 and calls[0].next and len(text) <= KEPT:
+            key = key_of(names[calls[0].sequence])
+            self._conversation.partition.keep_asked(text, Asked(key, asking.items[0].name))
+
+    async def _values(self, calls: Iterable[SequenceCall], names: dict[Written, TableName]) -> list[int | None]:
+        """The values of calls, from left to right: each NEXTVAL is what the next CURRVAL gives."""
+        calls = list(calls)
+        wanted = Counter(names[call.sequence] for call in calls if call.next)
+        taken: dict[TableName, list[int]] = {}
+        for name, count in wanted.items():
+            runs = await self._conversation.gate.sequences.take_many(name, count)
+            taken[name] = [value for run in runs for value in run][::-1]
+        values: list[int | None] = []
+        last = self._session.last_values
+        for number, call in enumerate(calls):
+            key = key_of(names[call.sequence])
+            if call.next:
+                last[key.keyspace, key.table] = taken[names[call.sequence]].pop()
+            values.append(last.get((key.keyspace, key.table)))
+            if number % 4000 == 3999:
+                await asyncio.sleep(0)
+        return values
+
+
+def _column(label: bytes, *, nullable: bool) -> ColumnDefinition:
+    column = bigint_column(label)
+    return replace(column, flags=column.flags & ~FieldFlag.NOT_NULL) if nullable else column
+
+
+def _answered(session: Session, rows: int) -> None:
+    """The books after a SELECT that names no table."""
+    if not session.keeps_warnings:
+        session.diagnostics = []
+    session.row_count = -1
+    session.found_rows = rows
