@@ -17,12 +17,14 @@ from vgate.errors import NO_DATABASE, NOT_A_SEQUENCE_TABLE, SYNTAX, UNREADABLE, 
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.ddl import plan_ddl, read_ddl
 from vgate.planner.functions import foreign_function, sequence_function
+from vgate.planner.implicit import read_definition
 from vgate.planner.inserts import plan_insert
 from vgate.planner.looks import LOOKS, ask, explained, plan_explained, plan_look
 from vgate.planner.plan import (
     Access,
     AnyShard,
     Const,
+    EveryShard,
     NextValue,
     Pass,
     Plan,
@@ -92,7 +94,11 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
     ddl = read_ddl(words)
     if ddl is not None:
         planned = plan_ddl(ddl, mentioned, keyspace, catalog)
-        return planned if isinstance(planned, NeedTables) else Planned(planned)
+        if isinstance(planned, NeedTables):
+            return planned
+        if isinstance(planned, EveryShard):
+            read_definition(text, mode, planned.keyspace, vschema)  # it raises what the keyspace's options refuse
+        return Planned(planned)
     if verb not in _VERBS:
         raise syntax_error(text, text.lower().find(verb.encode("latin-1")))
     if routed:

@@ -26,7 +26,7 @@ from vgate.engine.call import Call
 from vgate.engine.insert import InsertRun
 from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import AnswerCut, Downstream, Output
-from vgate.engine.route import run_any, run_every, run_everywhere, run_next, run_route
+from vgate.engine.route import run_any, run_everywhere, run_next, run_route
 from vgate.engine.schemas import run_schemas
 from vgate.engine.single import certainly_generated, run_single, settle
 from vgate.engine.vindex_rows import run_vindex_rows
@@ -58,6 +58,7 @@ from vgate.query.own import OwnStatements
 from vgate.query.pieces import statements_of
 from vgate.query.prepared import PreparedStatements
 from vgate.query.speaking import speak
+from vgate.query.tables import TableStatements
 from vgate.query.ties import FOUND_ROWS, SHARED, findings
 from vgate.session.login import Login
 from vgate.session.session import ANSI_QUOTES, NO_BACKSLASH_ESCAPES, Diagnostic, Session
@@ -119,6 +120,7 @@ class Conversation:
         self.own = OwnStatements(self)
         self.asking = SequenceWords(self)
         self.prepared = PreparedStatements(self)
+        self.tables = TableStatements(self)
         self.mode = LexMode()
         self._again = b""  # the framed COM_QUERY, or the payload of the COM_STMT_EXECUTE, under way
         self._executes = False
@@ -543,7 +545,7 @@ class Conversation:
             case Schemas():
                 return await run_schemas(call, node)
             case EveryShard():
-                await run_every(call, node, self.gate.living.tables_changed)
+                await self.tables.run(call, node)
                 return True
         assert_never(node)
 

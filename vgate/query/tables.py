@@ -51,8 +51,7 @@ class TableStatements:
 
     async def run(self, call: Call, plan: EveryShard) -> None:
         """Carry out a DDL statement and answer. Raises SqlError."""
-        keyspace = self._conversation.session.target.keyspace
-        definition = read_definition(call.text, call.mode, keyspace, self._cluster.vschema)
+        definition = read_definition(call.text, call.mode, plan.keyspace, self._cluster.vschema)
         if definition is not None:
             answer = await self._define(call, plan, definition)
             give_done(call, answer, [Diagnostic("Warning", _NOTE, note) for note in definition.notes])

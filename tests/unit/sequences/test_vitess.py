@@ -203,7 +203,7 @@ async def test_who_comes_after_the_row_was_read_may_need_another_refill() -> Non
 
 
 async def test_a_store_that_answers_at_once() -> None:
-    class Instant:
+    class Instant(Store):
         next_id = 1
 
         async def reserve(self, reservation: Reservation) -> Outcome:
