@@ -207,6 +207,13 @@ class Prepared:
         return rows
 
 
+def test_a_sequence_that_was_not_there_when_it_was_first_asked(client: Client) -> None:
+    for _ in range(3):
+        assert client.error("select late.NEXTVAL")[0] in (1109, 1054)
+    client.run("create simple sequence late")
+    assert values(client, "late", 2) == [1, 2]
+
+
 def test_prepared_statements(client: Client) -> None:
     client.run("use customer", CUSTOMER, "create simple sequence s")
     prepared = Prepared(client)

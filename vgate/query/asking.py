@@ -17,7 +17,7 @@ from vgate.engine.output import Output
 from vgate.errors import INVALID_INCREMENT, NEXTVAL_PLACE, SEQUENCE_BATCH, UNSUPPORTED
 from vgate.planner.plan import Const, NextValue
 from vgate.query.grants import check
-from vgate.query.sequence_ddl import SequenceStatements
+from vgate.query.sequence_ddl import WORDS, SequenceStatements
 from vgate.sequences.definition import key_of
 from vgate.session.session import Session
 from vgate.sql.nextval import Asking, SequenceCall, answered, find_asking
@@ -183,6 +183,11 @@ class SequenceWords:
             if number % 4000 == 3999:
                 await asyncio.sleep(0)
         return values
+
+
+def may_concern(shape: bytes) -> bool:
+    """True if a statement may be about sequences: it is looked at each time, as others can be made at any moment."""
+    return ASKS.search(shape) is not None or WORDS.search(shape) is not None
 
 
 def _column(label: bytes, *, nullable: bool) -> ColumnDefinition:

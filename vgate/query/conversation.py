@@ -50,7 +50,7 @@ from vgate.planner.plan import (
 )
 from vgate.planner.resolve import fast_point
 from vgate.query import grants
-from vgate.query.asking import SequenceWords
+from vgate.query.asking import SequenceWords, may_concern
 from vgate.query.cache import DIGITS, Cached, Slots
 from vgate.query.catalog import Catalog
 from vgate.query.gate import Gate
@@ -485,7 +485,7 @@ class Conversation:
     def _cached_plan(self, planned: Planned, shape: bytes) -> Cached:
         node = planned.plan
         cached = Cached(node, findings(shape, self.lexer))
-        plain = cached.found.ordinary
+        plain = cached.found.ordinary and not may_concern(shape)
         match node:
             case Route() if plain and not self._renamed(node.keyspace):
                 cached.point = None if self.mode.transcodes else fast_point(node, self.mode)

@@ -1,0 +1,230 @@
+"""AUTO_INCREMENT on a sharded keyspace: CREATE TABLE makes the sequence, shards the table, and DDL carries both along.
+
+What is inserted afterwards is compared with one server that counts for itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.fix_oracle import Answer, ask
+from tests.fix_servers import Cluster
+from tests.fix_vgate import StartVgate, VgateProcess
+from tests.integration.asking import Connection
+from vgate.vschema.load import load_vschema
+from vgate.vschema.model import Table
+
+FREE = """
+keyspaces:
+  product: {sharded: false, shards: ["-"]}
+  customer:
+    sharded: true
+    shards: ["-80", "80-"]
+    auto_vindex: hash   # how new tables are sharded
+    foreign_keys: drop
+    secondary_unique: local
+"""
+STRICT = """
+keyspaces:
+  product: {sharded: false, shards: ["-"]}
+  customer:
+    sharded: true
+    shards: ["-80", "80-"]
+    vindexes: {hash: {type: hash}}
+    tables:
+      person: {column_vindexes: [{column: id, name: hash}]}
+      orders: {column_vindexes: [{column: person_id, name: hash}]}
+"""
+
+
+@pytest.fixture
+def free(fresh: Cluster, start_vgate: StartVgate) -> VgateProcess:
+    return start_vgate(FREE)
+
+
+@pytest.fixture
+def client(free: VgateProcess) -> Iterator[Connection]:
+    with closing(free.connect("customer")) as connection:
+        yield connection
+
+
+def ok(connection: Connection, sql: str) -> Answer:
+    answer = ask(connection, sql)
+    assert answer.error is None, (sql, answer.error)
+    return answer
+
+
+def refused(connection: Connection, sql: str, words: str, errno: int = 1235) -> None:
+    answer = ask(connection, sql)
+    assert answer.error is not None, sql
+    assert answer.error[0] == errno, answer.error
+    assert words in answer.error[1], answer.error
+
+
+def listed(vgate: VgateProcess, table: str) -> Table | None:
+    """The table as the file has it."""
+    path: Path = vgate.directory / "vschema.yaml"
+    return load_vschema(path, environ={}).keyspaces["customer"].tables.get(table)
+
+
+def ids(connection: Connection, table: str) -> list[int]:
+    return sorted(row[0] for row in ok(connection, f"select id from {table}").rows)
+
+
+def sequences(connection: Connection) -> list[str]:
+    return sorted(row[1] for row in ok(connection, "show sequences").rows)
+
+
+def test_create_table_is_all_it_takes(free: VgateProcess, client: Connection, fresh: Cluster) -> None:
+    with closing(free.connect("customer")) as other:  # a session that is there already
+        ok(client, "create table t (id bigint not null auto_increment primary key, n int) comment 'mine'")
+        assert sequences(client) == ["AUTO_SEQ_t"]
+        first = ok(other, "insert into t (n) values (1), (2), (3), (4), (5), (6)").insert_id
+        assert ids(other, "t") == list(range(first, first + 6))
+        assert ok(other, "select last_insert_id()").rows == ((first,),)
+    by_shard = [shard.query("select count(*) from t", "customer")[0][0] for shard in fresh.shards.values()]
+    assert sum(by_shard) == 6
+    assert 0 not in by_shard
+    found = listed(free, "t")
+    assert found is not None
+    assert found.auto_increment is not None
+    assert found.primary_vindex is not None
+    assert (found.auto_increment.column, found.primary_vindex.columns) == ("id", ("id",))
+    assert "# how new tables are sharded" in (free.directory / "vschema.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("by", "first"),
+    [("", 100_001), ("by group", 100_001), ("by simple", 1), ("by group unit count 3 index 1", 400_001)],
+)
+def test_every_kind(client: Connection, by: str, first: int) -> None:
+    ok(client, f"create table t (id bigint auto_increment {by} primary key, n int)")
+    assert ok(client, "insert into t (n) values (1)").insert_id == first
+    assert ok(client, "insert into t (n) values (2), (3)").insert_id == first + 1
+    text = ok(client, "show create table t").rows[0][1]
+    assert "AUTO_INCREMENT" in text
+    if "simple" in by or "unit" in by:
+        assert f"AUTO_INCREMENT {by.upper()}" in text
+    ok(client, "drop table t")
+    assert sequences(client) == []
+    ok(client, re.sub(r"(?m)^\) .*$", ")", text))
+    assert ok(client, "insert into t (n) values (1)").insert_id == first
+
+
+def test_time_ids_rise(client: Connection) -> None:
+    ok(client, "create table t (id bigint auto_increment by time primary key, n int)")
+    first = ok(client, "insert into t (n) values (1)").insert_id
+    assert first > 1 << 60
+    assert ok(client, "insert into t (n) values (2)").insert_id > first
+
+
+def test_a_start_of_ones_own(client: Connection) -> None:
+    ok(client, "create table t (id bigint auto_increment by simple primary key, n int) auto_increment=500")
+    assert ok(client, "insert into t (n) values (1)").insert_id == 500
+    ok(client, "alter table t auto_increment = 2000")
+    assert ok(client, "insert into t (n) values (1)").insert_id == 2000
+    ok(client, "alter table t auto_increment = 7, comment 'not back'")
+    assert ok(client, "insert into t (n) values (1)").insert_id == 2001
+    ok(client, "truncate table t")
+    assert ok(client, "insert into t (n) values (1)").insert_id == 1
+
+
+@pytest.mark.parametrize("by", ["", "by simple"])
+def test_ids_of_ones_own_move_the_sequence_at_once(free: VgateProcess, client: Connection, by: str) -> None:
+    ok(client, f"create table t (id bigint auto_increment {by} primary key, n int)")
+    ok(client, "insert into t (n) values (1)")
+    for given in (700_000, 700_005, 3_000_000, 2_999_999):
+        ok(client, f"insert into t (id, n) values ({given}, 1)")
+        with closing(free.connect("customer")) as other:
+            highest = max(ids(client, "t"))
+            assert ok(other, "insert into t (n) values (1)").insert_id > highest
+    ok(client, "insert into t (id, n) values (null, 1), (9000000, 2), (null, 3)")
+    assert len(set(ids(client, "t"))) == 1 + 8 + 3
+    assert ok(client, "insert into t (n) values (1)").insert_id > 9_000_000
+
+
+def test_rename_drop_and_truncate_carry_it_along(free: VgateProcess, client: Connection) -> None:
+    ok(client, "create table a (id bigint auto_increment by simple primary key, n int)")
+    ok(client, "create table b like a")
+    ok(client, "insert into a (n) values (1), (2), (3)")
+    assert sequences(client) == ["AUTO_SEQ_a", "AUTO_SEQ_b"]
+    ok(client, "rename table a to tmp, b to a, tmp to b")
+    assert ok(client, "insert into b (n) values (4)").insert_id == 4
+    assert ids(client, "b") == [1, 2, 3, 4]
+    assert ids(client, "a") == []
+    ok(client, "alter table b rename to c")
+    assert ok(client, "insert into c (n) values (5)").insert_id == 5
+    assert listed(free, "b") is None
+    refused(client, "select * from b", "b", 1146)
+    answer = ask(client, "drop table a, nothere, c")
+    assert answer.error is not None
+    assert sequences(client) == []
+    assert listed(free, "c") is None
+    assert ask(client, "drop table if exists c").error is None
+
+
+def test_alter_table_adds_and_removes_it(free: VgateProcess, client: Connection) -> None:
+    ok(client, "create table t (id bigint primary key, n int)")
+    ok(client, "insert into t values (5, 1), (77, 2)")
+    assert sequences(client) == []
+    ok(client, "alter table t modify id bigint not null auto_increment")
+    given = ok(client, "insert into t (n) values (3)").insert_id
+    assert given > 77
+    ok(client, "alter table t modify id bigint not null")
+    assert sequences(client) == []
+    assert ask(client, "insert into t (n) values (4)").error is not None
+    found = listed(free, "t")
+    assert found is not None
+    assert found.auto_increment is None
+
+
+def test_what_the_shards_refuse_leaves_nothing_behind(free: VgateProcess, client: Connection) -> None:
+    for statement in ("create table t (id bigint auto_increment primary key, n nosuchtype)",
+                      "create table t (id bigint auto_increment primary key, id int)"):  # fmt: skip
+        assert ask(client, statement).error is not None
+        assert sequences(client) == []
+        assert listed(free, "t") is None
+    ok(client, "create table t (id bigint auto_increment primary key)")
+    refused(client, "create table t (id bigint auto_increment primary key)", "already exists", 1050)
+    assert ok(client, "create table if not exists t (id bigint auto_increment primary key)").error is None
+    assert sequences(client) == ["AUTO_SEQ_t"]
+    assert ok(client, "insert into t values ()").insert_id
+    refused(client, "drop sequence AUTO_SEQ_t", "t")
+
+
+def test_keys_that_shards_cannot_guard(client: Connection) -> None:
+    ok(client, "create table parent (id bigint auto_increment primary key, name varchar(20) unique)")
+    assert "name" in ok(client, "show warnings").rows[0][2]
+    ok(client, "create table child (id bigint auto_increment primary key, parent_id bigint not null,"
+               " constraint fk foreign key (parent_id) references parent (id))")  # fmt: skip
+    assert "foreign_keys: drop" in ok(client, "show warnings").rows[0][2]
+    text = ok(client, "show create table child").rows[0][1]
+    assert "FOREIGN KEY" not in text
+    assert "KEY `fk` (`parent_id`)" in text
+    ok(client, "insert into child (parent_id) values (12345)")
+    ok(client, "alter table child add constraint g foreign key (parent_id) references parent (id), add column c int")
+    ok(client, "insert into child (parent_id, c) values (1, 2)")
+
+
+def test_without_options_they_are_refused(fresh: Cluster, start_vgate: StartVgate) -> None:
+    with closing(start_vgate(STRICT).connect("customer")) as client:
+        refused(client, "create table fresh (id bigint primary key)", "ALTER VSCHEMA ON customer.fresh ADD VINDEX")
+        ok(client, "alter vschema on customer.fresh add vindex hash(id) using hash")
+        ok(client, "create table fresh (id bigint auto_increment primary key)")
+        assert ok(client, "insert into fresh values ()").insert_id
+        ok(client, "create table person (id bigint auto_increment primary key, email varchar(50))")
+        refused(client, "create unique index e on person (email)", "secondary_unique: local")
+        refused(client, "alter table person add unique (email)", "secondary_unique: local")
+        ok(client, "create table orders (id bigint auto_increment, person_id bigint, primary key (person_id, id),"
+                   " constraint f foreign key (person_id) references person (id))")  # fmt: skip
+        refused(client, "alter table orders add foreign key (id) references person (id)", "foreign_keys: drop")
+        person = ok(client, "insert into person (email) values ('a')").insert_id
+        ok(client, f"insert into orders (person_id) values ({person})")
+        answer = ask(client, f"insert into orders (person_id) values ({person + 1})")
+        assert answer.error is not None
+        assert answer.error[0] == 1452
