@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from vgate.planner.plan import (
+    Access,
     AnyShard,
     Both,
     Const,
@@ -48,6 +49,8 @@ def _lines(plan: Plan, slots: Slots | None) -> list[str]:
     match plan:
         case Pass(keyspace=keyspace, access=access):
             return [f"pass to {keyspace} ({access.value}): the statement as it is, to the one server of the keyspace"]
+        case AnyShard(keyspace=keyspace, access=Access.LOCK):
+            return [f"first shard of {keyspace}: where all who write to these tables begin"]
         case AnyShard(keyspace=keyspace):
             return [f"any shard of {keyspace}: each of them can answer"]
         case Route():

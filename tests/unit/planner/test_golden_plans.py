@@ -21,11 +21,11 @@ from vgate.planner.build import plan
 from vgate.planner.columns import ColumnKind, ColumnType, TableInfo, UniqueKey
 from vgate.planner.explain import explain
 from vgate.planner.functions import AGGREGATES
-from vgate.planner.plan import EveryShard, Insert, Pass, Planned, Points, Refuse, Route
+from vgate.planner.plan import EveryShard, Everywhere, Insert, Pass, Planned, Points, Refuse, Route
 from vgate.planner.resolve import resolve
 from vgate.sql.lexer import LexError, LexMode, Slots, lexer_for
 from vgate.vschema.load import examine
-from vgate.vschema.model import TableName, VSchema
+from vgate.vschema.model import TableName, TableType, VSchema
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "golden" / "plans"
 SUPPORT = ("vschema.yaml", "tables.yaml")
@@ -211,7 +211,11 @@ def test_only_sharded_keyspaces_are_split(case: Case) -> None:
         case Pass(keyspace=keyspace):
             assert not vschema().keyspace(keyspace).sharded
         case Insert(table=table, sharding=sharding):
-            assert vschema().keyspace(table.name.keyspace).sharded == (sharding is not None)
+            sharded = vschema().keyspace(table.name.keyspace).sharded and table.type is not TableType.REFERENCE
+            assert sharded == (sharding is not None)
+        case Everywhere(tables=names):
+            types = {vschema().keyspace(name.keyspace).tables[name.table].type for name in names}
+            assert types == {TableType.REFERENCE}
         case Refuse(error=error):
             assert error.errno in (1046, 1049, 1064, 1105, 1109, 1136, 1146, 1235, 1234), error
             assert "\n" not in error.message
