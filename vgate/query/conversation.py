@@ -56,6 +56,7 @@ from vgate.planner.resolve import fast_point
 from vgate.query import grants
 from vgate.query.cache import Cached, Slots
 from vgate.query.gate import Gate
+from vgate.query.loads import load
 from vgate.query.own import OwnStatements
 from vgate.query.pieces import statements_of
 from vgate.query.prepared import PreparedStatements
@@ -380,6 +381,8 @@ class Conversation:
         if word == b"select" and await self.own.local_select(shape, text, out):
             return True
         cached = await self.cached(text, shape, slots)
+        if word == b"load":
+            return await load(self, cached, self.call(text, slots, out, cached))
         return await self.execute(cached, self.call(text, slots, out, cached))
 
     async def cached(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
@@ -470,7 +473,8 @@ class Conversation:
     def _cached_plan(self, planned: Planned, shape: bytes) -> Cached:
         node = planned.plan
         cached = Cached(node, findings(shape, self.lexer))
-        plain = cached.found.ordinary
+        word = _FIRST_WORD.match(shape)
+        plain = cached.found.ordinary and (word is None or word[1].lower() != b"load")
         match node:
             case Route() if plain and not self._renamed(node.keyspace):
                 cached.point = None if self.mode.transcodes else fast_point(node, self.mode)
@@ -493,17 +497,17 @@ class Conversation:
             if node.error.fault is UNREADABLE:
                 await let_a_server_read(call, (self.keyspace(), self.any_index))
             if node.error.fault is UNSUPPORTED:
-                self._check_ties(cached)
+                self.check_ties(cached)
             raise node.error
         if self.restricted:
             grants.check(session.login, node)
-        self._check_ties(cached)
+        self.check_ties(cached)
         if cached.found.implicit_commit:
             await self.own.end(commit=True)
         match node:
             case Pass():
                 try:
-                    return await run_single(call, self._place_of(node), call.text, node.access)
+                    return await run_single(call, self.place_of(node), call.text, node.access)
                 finally:
                     if cached.found.implicit_commit:
                         self._tables_changed(node.keyspace)
@@ -528,11 +532,11 @@ class Conversation:
                 return True
         assert_never(node)
 
-    def _place_of(self, node: Pass) -> Place:
+    def place_of(self, node: Pass) -> Place:
         """The one shard of an unsharded keyspace, or the one aimed at."""
         return node.keyspace, self.any_index if node.keyspace == self.session.target.keyspace else 0
 
-    def _check_ties(self, cached: Cached) -> None:
+    def check_ties(self, cached: Cached) -> None:
         """Refuse what would be answered for another statement, or from another server, than the client means."""
         found = cached.found
         if found.last_statement:
@@ -544,7 +548,7 @@ class Conversation:
             where = "without a keyspace" if self.session.target.keyspace is None else "on a sharded keyspace"
             raise UNSUPPORTED(construct=f"{construct} {where}; aim at one shard (use `keyspace:shard`)")
         if found.pins:
-            self.scope.check_tie(self._place_of(cached.plan), construct, SHARED)
+            self.scope.check_tie(self.place_of(cached.plan), construct, SHARED)
 
     def _tables_changed(self, keyspace: str) -> None:
         """DDL ran: tables and plans have to be looked at anew."""
