@@ -147,6 +147,13 @@ NO_CURSOR = Fault("", 1421, "HY000", "The statement ({id}) has no open cursor.")
 TOO_MANY_STATEMENTS = Fault(
     "", 1461, "42000", "Can't create more than max_prepared_stmt_count statements (current value: {limit})"
 )
+LOCAL_DISABLED = Fault(
+    "", 3948, "42000", "Loading local data is disabled; this must be enabled on both the client and server sides"
+)
+LOCAL_DISABLED_MARIADB = Fault(
+    "", 4166, "HY000",
+    "The used command is not allowed because the MariaDB server or client has disabled the local infile capability",
+)
 NO_SUCH_THREAD = Fault("", 1094, "HY000", "Unknown thread id: {id}")
 KILL_DENIED = Fault("", 1095, "HY000", "You are not owner of thread {id}")
 INTERRUPTED = Fault("", 1317, "70100", "Query execution was interrupted")

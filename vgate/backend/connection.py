@@ -26,6 +26,8 @@ from vgate.wire.packets import MalformedPacket, Ok, frame, read_err, read_lenenc
 from vgate.wire.prepare import Handle, PrepareResponse
 from vgate.wire.response import FIRST, ROWS, Response
 
+_FLAGS: Final = Capability.PS_MULTI_RESULTS | Capability.LOCAL_FILES
+
 HANDLES: Final = 64
 """Prepared statements kept on one connection. A server's max_prepared_stmt_count (16,382) is for all connections."""
 
@@ -73,8 +75,8 @@ class Owner(Protocol):
 class BackendConnection(asyncio.Protocol):
     """See the module. Attributes are read by the fast path; only this class writes them, but for ``settings``."""
 
-    __slots__ = ("_begin", "_held", "_next", "_piece", "_usual", "_writer", "handles", "label", "owner", "response",
-                 "settings", "sink", "tainted", "thread_id", "transport", "usable", "used_at")
+    __slots__ = ("_begin", "_drained", "_held", "_next", "_piece", "_usual", "_writer", "handles", "label", "owner",
+                 "response", "settings", "sink", "tainted", "thread_id", "transport", "usable", "used_at")
 
     def __init__(self, transport: asyncio.Transport, label: str, thread_id: int, keep: object) -> None:
         self.transport = transport
@@ -88,6 +90,7 @@ class BackendConnection(asyncio.Protocol):
         self.usable = True
         self.tainted = False  # a KILL may be on its way to it: nobody else may have it
         self.used_at = 0.0
+        self._drained: asyncio.Event | None = None  # while the server is slow to take what is sent
         self._held = b""
         self._piece = b""  # what was passed on last of an answer that goes on,
         self._begin = self._next = 0  # where the first packet in it begins, and that in the next one
@@ -99,17 +102,20 @@ class BackendConnection(asyncio.Protocol):
 
     # -- commands -------------------------------------------------------------------------------------------------
 
-    def relay(self, packet: bytes, sink: Sink, *, columns_only: bool = False, head: bytes = b"") -> None:
+    def relay(
+        self, packet: bytes, sink: Sink, *, columns_only: bool = False, head: bytes = b"",
+        response: Response | None = None,
+    ) -> None:
         """Send a framed command and give its answer to ``sink``. Raises BACKEND_LOST if it has been closed.
 
-        ``head``: how the answer may begin, see ``wire.response``.
+        ``head``: how the answer may begin, see ``wire.response``; ``response`` walks it, if not as usual.
         """
         if self.sink is not None:
             raise RuntimeError(f"{self!r} cannot take a command")
         if not self.usable:
             raise BACKEND_LOST(label=self.label)
         self.sink = sink
-        self.response = self._usual
+        self.response = response or self._usual
         self.response.start(ROWS if columns_only else FIRST, head)
         self.transport.write(packet)
 
@@ -235,11 +241,25 @@ class BackendConnection(asyncio.Protocol):
             at += 4 + int.from_bytes(data[at : at + 3], "little")
         return (number + 1) & 0xFF
 
+    async def drained(self) -> None:
+        """Wait until the server has taken enough of what was written."""
+        if self._drained is not None:
+            await self._drained.wait()
+
+    def pause_writing(self) -> None:
+        self._drained = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.set()
+
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
+        self.resume_writing()
         self._gone(BACKEND_LOST(label=self.label))
 
     def _gone(self, error: VgateError) -> None:
@@ -338,7 +358,7 @@ async def open_connection(
                 unix_socket=address.unix_socket or None,
                 charset="utf8mb4",
                 autocommit=True,
-                client_flag=Capability.PS_MULTI_RESULTS | (Capability.FOUND_ROWS if found_rows else 0),
+                client_flag=_FLAGS | (Capability.FOUND_ROWS if found_rows else 0),
                 ssl=ssl,
             )
     except TimeoutError:

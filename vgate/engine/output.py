@@ -49,6 +49,18 @@ class Downstream(Protocol):
         """Cut the client off: its answer cannot be finished."""
         ...
 
+    def begin_midway(self, sequence: int) -> None:
+        """The client will send more for the statement at hand; ``sequence`` is the number of its next packet."""
+        ...
+
+    async def piece(self) -> tuple[bytes, bool]:
+        """The next bytes of what it sends, and whether they end a packet."""
+        ...
+
+    def end_midway(self) -> int:
+        """Nothing more is awaited; the number of the packet that answers."""
+        ...
+
 
 class Output:
     """The answer to one command. ``sequence`` numbers its packets, from behind those of the command; ``more`` is set

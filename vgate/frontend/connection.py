@@ -357,11 +357,20 @@ class ClientConnection(asyncio.Protocol):
         self._midway = Midway(self._buffer, sequence)
 
     async def piece(self) -> tuple[bytes, bool]:
-        """The next bytes of what the client sends, and whether they end a packet. Raises OUT_OF_ORDER."""
+        """The next bytes of what the client sends, and whether they end a packet.
+
+        Packets out of order are the end of the connection, and with it of whoever waits here.
+        """
         midway = self._midway
         assert midway is not None
         while True:
-            piece = midway.piece()
+            try:
+                piece = midway.piece()
+            except SqlError as error:
+                self.write(frame(err_payload(error.errno, error.sqlstate, error.message), midway.sequence))
+                self.hang_up()
+                await asyncio.Event().wait()
+                raise
             if piece is not None:
                 self._adjust_reading()
                 return piece

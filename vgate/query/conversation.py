@@ -54,6 +54,7 @@ from vgate.query.asking import SequenceWords, may_concern
 from vgate.query.cache import DIGITS, Cached, Slots
 from vgate.query.catalog import Catalog
 from vgate.query.gate import Gate
+from vgate.query.loads import load
 from vgate.query.own import OwnStatements
 from vgate.query.pieces import statements_of
 from vgate.query.prepared import PreparedStatements
@@ -387,6 +388,8 @@ class Conversation:
             if rest is not text:
                 text, shape, slots = await self._read(rest)
         cached = await self.cached(text, shape, slots)
+        if word == b"load":
+            return await load(self, cached, self.call(text, slots, out, cached))
         return await self.execute(cached, self.call(text, slots, out, cached))
 
     async def cached(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
@@ -485,7 +488,9 @@ class Conversation:
     def _cached_plan(self, planned: Planned, shape: bytes) -> Cached:
         node = planned.plan
         cached = Cached(node, findings(shape, self.lexer))
-        plain = cached.found.ordinary and not may_concern(shape)
+        word = _FIRST_WORD.match(shape)
+        loads = word is not None and word[1].lower() == b"load"
+        plain = cached.found.ordinary and not loads and not may_concern(shape)
         match node:
             case Route() if plain and not self._renamed(node.keyspace):
                 cached.point = None if self.mode.transcodes else fast_point(node, self.mode)
@@ -508,11 +513,11 @@ class Conversation:
             if node.error.fault is UNREADABLE:
                 await let_a_server_read(call, (self.keyspace(), self.any_index))
             if node.error.fault is UNSUPPORTED:
-                self._check_ties(cached)
+                self.check_ties(cached)
             raise node.error
         if self.restricted:
             grants.check(session.login, node)
-        self._check_ties(cached)
+        self.check_ties(cached)
         if cached.found.speaks:
             speak(call, self.keyspace_of(node))
         if cached.found.implicit_commit:
@@ -520,7 +525,7 @@ class Conversation:
         match node:
             case Pass():
                 try:
-                    return await run_single(call, self._place_of(node), call.text, node.access)
+                    return await run_single(call, self.place_of(node), call.text, node.access)
                 finally:
                     if cached.found.implicit_commit:
                         await self.gate.living.tables_changed(node.keyspace)
@@ -549,11 +554,11 @@ class Conversation:
                 return True
         assert_never(node)
 
-    def _place_of(self, node: Pass) -> Place:
+    def place_of(self, node: Pass) -> Place:
         """The one shard of an unsharded keyspace, or the one aimed at."""
         return node.keyspace, self.any_index if node.keyspace == self.session.target.keyspace else 0
 
-    def _check_ties(self, cached: Cached) -> None:
+    def check_ties(self, cached: Cached) -> None:
         """Refuse what would be answered for another statement, or from another server, than the client means."""
         found = cached.found
         if found.last_statement and not found.speaks:
@@ -565,7 +570,7 @@ class Conversation:
             where = "without a keyspace" if self.session.target.keyspace is None else "on a sharded keyspace"
             raise UNSUPPORTED(construct=f"{construct} {where}; aim at one shard (use `keyspace:shard`)")
         if found.pins:
-            self.scope.check_tie(self._place_of(cached.plan), construct, SHARED)
+            self.scope.check_tie(self.place_of(cached.plan), construct, SHARED)
 
     def keyspace(self) -> str:
         """The selected keyspace. Raises NO_DATABASE (1046)."""

@@ -209,6 +209,10 @@ class Response:
         end = found.end()
         return end, end if end - at > _WORTH // 4 else end + 8 * _WORTH
 
+    def _file(self, name: bytes) -> None:
+        """The server asks for a file of the client's."""
+        raise MalformedPacket("the server asks for a local file, which was never offered")
+
     def _ok_or_err(self, data: bytes, at: int, end: int) -> None:
         """Note what the OK or ERR packet says whose payload goes from ``at`` to ``end``."""
         first = data[at]
@@ -217,7 +221,8 @@ class Response:
             self.done = True
             return
         if first == 0xFB:
-            raise MalformedPacket("the server asks for a local file, which was never offered")
+            self._file(data[at + 1 : end])
+            return
         position = read_lenenc(data, read_lenenc(data, at + 1)[1])[1]
         if position + 4 > end:
             raise MalformedPacket("OK packet cut off")
@@ -225,3 +230,17 @@ class Response:
         self.status = data[position] | data[position + 1] << 8
         self.warnings = data[position + 2] | data[position + 3] << 8
         self.marks = (*self.marks, position)
+
+
+class FileRequest(Response):
+    """The answer to a LOAD DATA LOCAL as far as it goes by itself: it may end with a wish for a ``file``."""
+
+    __slots__ = ("file",)
+
+    def __init__(self) -> None:
+        self.file: bytes | None = None
+        super().__init__()
+
+    def _file(self, name: bytes) -> None:
+        self.file = name
+        self.done = True
