@@ -116,6 +116,8 @@ class Conversation:
         self.own = OwnStatements(self)
         self.prepared = PreparedStatements(self)
         self.mode = LexMode()
+        self.running = b""  # the statement that runs as a task, since ``began``
+        self.began = 0.0
         self._again = b""  # the framed COM_QUERY, or the payload of the COM_STMT_EXECUTE, under way
         self._executes = False
         self._place = ("", 0)
@@ -155,6 +157,13 @@ class Conversation:
         if target.keyspace is not None and target.shard is not None:
             keyspace = self.gate.cluster.vschema.keyspace(target.keyspace)
             self.any_index = keyspace.shard_map.index_of(target.shard) or 0
+
+    def relayed(self) -> bytes:
+        """The statement that was relayed last."""
+        if not self._executes:
+            return self._again[5:]
+        statement = self.prepared.find(int.from_bytes(self._again[1:5], "little"))
+        return b"" if statement is None else statement.template.text
 
     # -- the fast path --------------------------------------------------------------------------------------------
 
@@ -312,6 +321,7 @@ class Conversation:
 
     async def run(self, text: bytes) -> None:
         """Answer a COM_QUERY, whatever it holds; errors become ERR packets."""
+        self.running, self.began = text, asyncio.get_running_loop().time()
         out = Output(self.down, self.session)
         try:
             pieces = await self._pieces(text)
@@ -359,7 +369,7 @@ class Conversation:
             if own is not None:
                 await self.own.run(own, text, out)
                 return True
-            if word == b"show" and await self.own.databases(text, out):
+            if word == b"show" and await self.own.show_as_query(text, out):
                 return True
             if word == b"kill":
                 raise UNSUPPORTED(construct="KILL of anything but a connection's number")
@@ -405,11 +415,7 @@ class Conversation:
     def call(self, text: bytes, slots: Slots, out: Output, cached: Cached | None) -> Call:
         call = Call(text, slots, self.mode, self.session, self.scope, out)
         if cached is not None:
-            found = cached.found
-            call.pins, call.insert_id_read = found.pins, found.insert_id_read
-            call.counts_found_rows, call.uses_tables = found.counts_found_rows, found.uses_tables
-            call.names_no_table, call.tells_time = found.names_no_table, found.tells_time
-            call.suspect = found.suspect
+            cached.found.mark(call)
         return call
 
     async def _plan(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
@@ -510,7 +516,7 @@ class Conversation:
                 await run_next(call, node, self.gate.sequences)
                 return True
             case Schemas():
-                return await run_schemas(call, node)
+                return await run_schemas(call, node, self.gate.processes(session.login))
             case EveryShard():
                 try:
                     await run_every(call, node)

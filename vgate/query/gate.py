@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from vgate.backend.cluster import Cluster
+from vgate.engine.processes import Process
 from vgate.errors import UNKNOWN_KEYSPACE, UNKNOWN_SHARD, UNSUPPORTED, SqlError, VgateError
 from vgate.planner.columns import TableInfo
 from vgate.query.cache import PlanCache
@@ -26,6 +27,10 @@ class Killable(Protocol):
     """A client that KILL can reach."""
 
     user: str
+
+    def process(self) -> Process:
+        """The client as the process list shows it."""
+        ...
 
     def kill(self, *, query_only: bool) -> None:
         """End the client's statement, or the client."""
@@ -54,6 +59,11 @@ class Gate:
         """Wait until every client that is gone has been cleaned up after."""
         while self._goodbyes:
             await asyncio.wait(list(self._goodbyes))
+
+    def processes(self, login: Login) -> list[Process]:
+        """The clients that a user may see and kill: those of the same name."""
+        return [self.clients[number].process() for number in sorted(self.clients)
+                if self.clients[number].user == login.user]  # fmt: skip
 
     def target(self, text: str) -> Target:
         """A target string, checked against the VSchema. Raises VgateError (1049, 1235)."""

@@ -11,6 +11,7 @@ A cursor is not opened: all rows are sent at once, as the protocol allows.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -164,6 +165,8 @@ class PreparedStatements:
         out.binary = True
         try:
             statement = self._find(payload)
+            conversation.running = statement.template.text
+            conversation.began = asyncio.get_running_loop().time()
             bound = statement.read(payload)
             await self._execute(statement, bound, payload, out)
             statement.long_data.clear()
