@@ -13,7 +13,8 @@ import pytest
 
 from tests.fix_oracle import Oracle, ask
 from tests.fix_servers import Cluster
-from tests.fix_vgate import StartVgate, VgateProcess
+from tests.fix_vgate import USER, StartVgate, VgateProcess
+from tests.integration.asking import Later, number_of, until
 
 RENAMED = """
 keyspaces:
@@ -170,3 +171,47 @@ def test_show_databases_like_and_where(both: Oracle, other: str) -> None:
         assert mine.error is None, (sql, mine.error)
         assert sorted(mine.rows) == sorted(theirs.rows), sql
         assert [column[0] for column in mine.columns] == [column[0] for column in theirs.columns], sql
+
+
+# -- the process list -----------------------------------------------------------------------------------------------
+
+
+def test_the_process_list_has_vgates_clients(both: Oracle, other: str) -> None:
+    both.both("use customer")
+    number = number_of(both.vgate)
+    with closing(both.process.connect(other, ssl_disabled=True)) as second:
+        there = number_of(second)
+        slow = Later(second, "select sleep(60) as zzz")
+        listed = "select id, user, db, command, info from information_schema.processlist where id in (%d, %d)"
+        wanted = "select id from information_schema.processlist where command = 'Query' and info like '%as zzz'"
+        until(lambda: ask(both.vgate, wanted).rows == ((there,),), "the statement is not listed")
+        rows = {row[0]: row[1:] for row in ask(both.vgate, listed % (number, there)).rows}
+        assert rows[there] == (USER, other, "Query", "select sleep(60) as zzz")
+        assert rows[number][:3] == (USER, "customer", "Query")
+        shown = ask(both.vgate, "show full processlist")
+        assert [column[0] for column in shown.columns][:8] == [
+            "Id", "User", "Host", "db", "Command", "Time", "State", "Info",
+        ]  # fmt: skip
+        theirs = ask(both.plain, "show full processlist")
+        assert [column[0] for column in shown.columns] == [column[0] for column in theirs.columns]
+        assert {row[0] for row in shown.rows} == {number, there}
+        assert [row[5] >= 0 for row in shown.rows if row[4] == "Query"] == [True, True]
+        assert ask(both.vgate, f"kill query {there}").error is None
+        slow.result()
+        sleeps = f"select id from information_schema.processlist where command = 'Sleep' and id = {there}"
+        until(lambda: ask(both.vgate, sleeps).rows, "it is still busy")
+
+
+def test_how_long_a_relayed_statement_has_been_running(both: Oracle) -> None:
+    """One that the fast path has sent on: its server knows."""
+    with closing(both.process.connect("customer", ssl_disabled=True)) as second:
+        ask(second, "insert into customer (customer_id) values (1)")
+        text = "select sleep(n) from customer where customer_id = 1"
+        ask(second, text.replace("sleep(n)", "sleep(0)"))
+        there = number_of(second)
+        ask(second, text.replace("(n)", "(0.01)"))
+        slow = Later(second, text.replace("(n)", "(61)"))
+        sql = f"select time from information_schema.processlist where id = {there} and command = 'Query'"
+        until(lambda: [row for row in ask(both.vgate, sql).rows if (row[0] or 0) >= 1], "no time passes")
+        ask(both.vgate, f"kill query {there}")
+        slow.result()

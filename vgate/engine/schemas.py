@@ -14,6 +14,7 @@ from typing import Final
 
 from vgate.backend.connection import Rows
 from vgate.engine.call import Call
+from vgate.engine.processes import Process, rows_of
 from vgate.engine.single import run_single
 from vgate.errors import DATABASE_DENIED, UNSUPPORTED
 from vgate.planner.plan import Access, Schemas
@@ -36,7 +37,7 @@ _NO_ALIAS: Final = frozenset(_NO_ALIAS_NAMES.split())
 """What may follow a table that has no alias."""
 
 
-async def run_schemas(call: Call, plan: Schemas) -> bool:
+async def run_schemas(call: Call, plan: Schemas, processes: Sequence[Process]) -> bool:
     """Run the query on one server; False if its answer was an error the server gave."""
     login = call.session.login
     allowed = [one for one in plan.keyspaces if login.keyspaces is None or one in login.keyspaces]
@@ -44,9 +45,9 @@ async def run_schemas(call: Call, plan: Schemas) -> bool:
         raise DATABASE_DENIED(user=login.user, host=login.host, database=plan.keyspace)
     held = (place for place in call.scope.held if place[0] == allowed[0])
     place = next(held, (allowed[0], 0))
-    call.text = await _Schemas(call, call.text, place, allowed[1:]).text()
+    call.text = await _Schemas(call, call.text, place, allowed[1:], processes).text()
     if call.execution is not None:
-        text = await _Schemas(call, call.execution.text, place, allowed[1:]).text()
+        text = await _Schemas(call, call.execution.text, place, allowed[1:], processes).text()
         call.execution = replace(call.execution, text=text)
     return await run_single(call, place, call.text, Access.READ)
 
@@ -54,7 +55,10 @@ async def run_schemas(call: Call, plan: Schemas) -> bool:
 class _Schemas:
     """One text for the server of ``place``, with the rows of ``others``."""
 
-    def __init__(self, call: Call, text: bytes, place: Place, others: Sequence[str]) -> None:
+    def __init__(
+        self, call: Call, text: bytes, place: Place, others: Sequence[str], processes: Sequence[Process]
+    ) -> None:
+        self._processes = processes
         self._call = call
         self._source = text
         self._place = place
@@ -131,6 +135,10 @@ class _Schemas:
             database = self._database(host, index)
             like = await self._ask(host, index, b"SELECT * FROM information_schema.%b LIMIT 0" % table.encode())
             columns = _columns(like)
+            if table == "processlist":
+                rows = await rows_of(self._processes, columns, self._call.scope.cluster)
+                self._derived[table] = b" UNION ALL ".join(rows)
+                return self._derived[table]
             selected = b", ".join(_selected(column, database, host) for column in columns)
             schema = TABLES[table].encode()
             parts = [b"SELECT %b FROM information_schema.%b WHERE %b IN (%b, %b)" % (

@@ -28,6 +28,7 @@ from typing import Any, Final
 
 from vgate.backend.connection import BackendConnection, Sink
 from vgate.engine.output import AnswerCut, Output
+from vgate.engine.processes import Process
 from vgate.errors import (
     BUG,
     INTERRUPTED,
@@ -531,6 +532,19 @@ class ClientConnection(asyncio.Protocol):
     def _leave_if_idle(self) -> None:
         if self.idle:
             self.hang_up()
+
+    def process(self) -> Process:
+        """The client as the process list shows it."""
+        conversation, login = self.conversation, self.login
+        statement, seconds = None, None
+        if self._task is not None:
+            statement, seconds = conversation.running, int(self._loop.time() - conversation.began)
+        elif self._busy:
+            statement = conversation.relayed()
+        return Process(
+            login.connection_id, login.user, login.host, conversation.session.target.keyspace, statement, seconds,
+            self._upstream,
+        )  # fmt: skip
 
     def kill(self, *, query_only: bool) -> None:
         """KILL: end the statement at hand, or the connection.

@@ -270,7 +270,7 @@ def _of_schemas(tree: Tree, owners: list[str], mode: LexMode, keyspace: str | No
             return Planned(Pass(target, Access.WRITE), about.slots)
         raise UNSUPPORTED(construct="a write to a system table; aim at one shard (use `keyspace:shard`)")
     wanted = list(vschema.keyspaces) if about.all else named
-    if len(wanted) > 1 or any(renamed(one, vschema) for one in wanted):
+    if about.all or len(wanted) > 1 or any(renamed(one, vschema) for one in wanted):
         first = keyspace if keyspace in wanted else wanted[0]
         return Planned(Schemas((first, *(one for one in wanted if one != first))), about.slots)
     if target is not None and not vschema.keyspace(target).sharded:

@@ -29,8 +29,9 @@ SCHEMA_COLUMNS: Final = frozenset(_COLUMN_NAMES.split())
 TABLES: Final[dict[str, str]] = {
     "check_constraints": "constraint_schema", "column_privileges": "table_schema", "columns": "table_schema",
     "events": "event_schema", "key_column_usage": "table_schema", "parameters": "specific_schema",
-    "partitions": "table_schema", "referential_constraints": "constraint_schema", "routines": "routine_schema",
-    "schema_privileges": "table_schema", "schemata": "schema_name", "statistics": "table_schema",
+    "partitions": "table_schema", "processlist": "db", "referential_constraints": "constraint_schema",
+    "routines": "routine_schema", "schema_privileges": "table_schema", "schemata": "schema_name",
+    "statistics": "table_schema",
     "table_constraints": "table_schema", "table_privileges": "table_schema", "tables": "table_schema",
     "triggers": "trigger_schema", "views": "table_schema",
 }  # fmt: skip
@@ -68,11 +69,13 @@ def concerned(tree: Tree, keyspace: str | None, vschema: VSchema, mode: LexMode)
         found.update(dict.fromkeys(name for name in names if name in vschema.keyspaces))
         if certain and not any("%" in name for name in names):
             bound.add(id(select))
-    selects = {
-        id(table.find_ancestor(exp.Select)) for table in tree.root.find_all(exp.Table)
+    mentions = [
+        table for table in tree.root.find_all(exp.Table)
         if table.db.lower() == "information_schema" and table.name.lower() in TABLES
-    }  # fmt: skip
-    return Concerned(tuple(found), not selects <= bound, tuple(slots))
+    ]  # fmt: skip
+    selects = {id(table.find_ancestor(exp.Select)) for table in mentions}
+    processes = any(table.name.lower() == "processlist" for table in mentions)
+    return Concerned(tuple(found), processes or not selects <= bound, tuple(slots))
 
 
 def renamed(keyspace: str, vschema: VSchema) -> bool:

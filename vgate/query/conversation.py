@@ -123,6 +123,8 @@ class Conversation:
         self.prepared = PreparedStatements(self)
         self.tables = TableStatements(self)
         self.mode = LexMode()
+        self.running = b""  # the statement that runs as a task, since ``began``
+        self.began = 0.0
         self._again = b""  # the framed COM_QUERY, or the payload of the COM_STMT_EXECUTE, under way
         self._executes = False
         self._place = ("", 0)
@@ -162,6 +164,13 @@ class Conversation:
         if target.keyspace is not None and target.shard is not None:
             keyspace = self.gate.cluster.vschema.keyspace(target.keyspace)
             self.any_index = keyspace.shard_map.index_of(target.shard) or 0
+
+    def relayed(self) -> bytes:
+        """The statement that was relayed last."""
+        if not self._executes:
+            return self._again[5:]
+        statement = self.prepared.find(int.from_bytes(self._again[1:5], "little"))
+        return b"" if statement is None else statement.template.text
 
     # -- the fast path --------------------------------------------------------------------------------------------
 
@@ -328,6 +337,7 @@ class Conversation:
 
     async def run(self, text: bytes, sequence: int = 1) -> None:
         """Answer a COM_QUERY, whatever it holds, from that packet number on; errors become ERR packets."""
+        self.running, self.began = text, asyncio.get_running_loop().time()
         out = Output(self.down, self.session, sequence)
         try:
             pieces = await self._pieces(text)
@@ -375,7 +385,7 @@ class Conversation:
             if own is not None:
                 await self.own.run(own, text, out)
                 return True
-            if word == b"show" and await self.own.databases(text, out):
+            if word == b"show" and await self.own.show_as_query(text, out):
                 return True
             if word == b"kill":
                 raise UNSUPPORTED(construct="KILL of anything but a connection's number")
@@ -435,11 +445,7 @@ class Conversation:
     def call(self, text: bytes, slots: Slots, out: Output, cached: Cached | None) -> Call:
         call = Call(text, slots, self.mode, self.session, self.scope, out)
         if cached is not None:
-            found = cached.found
-            call.pins, call.insert_id_read = found.pins, found.insert_id_read
-            call.counts_found_rows, call.uses_tables = found.counts_found_rows, found.uses_tables
-            call.names_no_table, call.tells_time = found.names_no_table, found.tells_time
-            call.suspect = found.suspect
+            cached.found.mark(call)
         return call
 
     async def _plan(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
@@ -548,7 +554,7 @@ class Conversation:
             case VindexRows():
                 return await run_vindex_rows(call, node)
             case Schemas():
-                return await run_schemas(call, node)
+                return await run_schemas(call, node, self.gate.processes(session.login))
             case EveryShard():
                 await self.tables.run(call, node)
                 return True

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from vgate.backend.cluster import Cluster
+from vgate.engine.processes import Process
 from vgate.errors import UNKNOWN_KEYSPACE, UNKNOWN_SHARD, UNSUPPORTED, SqlError, VgateError
 from vgate.query.cache import PlanCache
 from vgate.query.living import LivingVSchema
@@ -26,6 +27,10 @@ class Killable(Protocol):
     """A client that KILL can reach."""
 
     user: str
+
+    def process(self) -> Process:
+        """The client as the process list shows it."""
+        ...
 
     def kill(self, *, query_only: bool) -> None:
         """End the client's statement, or the client."""
@@ -60,6 +65,11 @@ class Gate:
     def statistics(self) -> bytes:
         """What COM_STATISTICS says: of a server's line that which vgate knows."""
         return b"Uptime: %d  Threads: %d" % (time.monotonic() - self.started, len(self.clients))
+
+    def processes(self, login: Login) -> list[Process]:
+        """The clients that a user may see and kill: those of the same name."""
+        return [self.clients[number].process() for number in sorted(self.clients)
+                if self.clients[number].user == login.user]  # fmt: skip
 
     def target(self, text: str) -> Target:
         """A target string, checked against the VSchema. Raises VgateError (1049, 1235)."""

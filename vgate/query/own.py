@@ -55,6 +55,7 @@ from vgate.sql.statements import (
     UserVariable,
     Vexplain,
 )
+from vgate.sql.versioned import Flavour
 from vgate.transactions.scope import Place, quoted
 from vgate.wire.constants import FieldType
 from vgate.wire.packets import ColumnDefinition
@@ -72,6 +73,14 @@ _LOCAL_SELECT: Final = re.compile(
 )
 _SHOW_DATABASES: Final = re.compile(
     _COMMENTS + rb"show" + _COMMENTS + rb"(?:databases|schemas|keyspaces)" + _COMMENTS + rb"where\b", re.I
+)
+_SHOW_PROCESSLIST: Final = re.compile(
+    _COMMENTS + rb"show" + _COMMENTS + rb"(?P<full>full)?" + _COMMENTS + rb"processlist" + _COMMENTS + rb";?"
+    + _COMMENTS, re.I,
+)
+_PROCESSES: Final = (
+    b"SELECT ID AS Id, USER AS User, HOST AS Host, DB AS db, COMMAND AS Command, TIME AS Time, STATE AS State,"
+    b" %b AS Info%b FROM information_schema.PROCESSLIST ORDER BY ID"
 )
 _LIMIT: Final = re.compile(rb"\blimit\s+(\d+)(?:\s*(,|offset\b)\s*(\d+))?\s*\Z", re.I)
 
@@ -350,8 +359,14 @@ class OwnStatements:
 
     # -- looking around -------------------------------------------------------------------------------------------
 
-    async def databases(self, text: bytes, out: Output) -> bool:
-        """Answer ``SHOW DATABASES WHERE ...``, a query over all keyspaces' names; False for any other statement."""
+    async def show_as_query(self, text: bytes, out: Output) -> bool:
+        """Answer ``SHOW DATABASES WHERE ...`` and ``SHOW PROCESSLIST`` by queries; False for any other statement."""
+        processes = _SHOW_PROCESSLIST.fullmatch(text)
+        if processes is not None:
+            facts = self.conversation.gate.cluster.facts_for(self.session.target.keyspace)
+            info = b"INFO" if processes["full"] else b"LEFT(INFO, 100)"
+            more = b", PROGRESS AS Progress" if facts.flavour is Flavour.MARIADB else b""
+            return await self.conversation.statement(_PROCESSES % (info, more), out)
         found = _SHOW_DATABASES.match(text)
         if found is None:
             return False

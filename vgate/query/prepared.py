@@ -9,6 +9,7 @@ answer an OK either way. It does not know packets' framing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -214,6 +215,8 @@ class PreparedStatements:
         try:
             statement = self._find(payload)
             statement.close_cursor()
+            conversation.running = statement.template.text
+            conversation.began = asyncio.get_running_loop().time()
             bound = statement.read(payload)
             await self._execute(statement, bound, payload, out)
             statement.long_data.clear()

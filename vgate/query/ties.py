@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from vgate.engine.call import Call
 from vgate.planner.functions import foreign_function
 from vgate.sql.lexer import Lexer, TokenKind
 
@@ -115,6 +116,13 @@ class Findings:
         """True where any connection will do, and nothing has to be done before or after."""
         special = self.pins or self.insert_id_read or self.implicit_commit or self.counts_found_rows
         return not (special or self.last_statement or self.speaks or self.suspect)
+
+    def mark(self, call: Call) -> None:
+        """What the engine has to know of these."""
+        call.pins, call.insert_id_read = self.pins, self.insert_id_read
+        call.counts_found_rows, call.uses_tables = self.counts_found_rows, self.uses_tables
+        call.names_no_table, call.tells_time = self.names_no_table, self.tells_time
+        call.suspect = self.suspect
 
 
 NOTHING: Final = Findings()
