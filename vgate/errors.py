@@ -192,6 +192,10 @@ VSCHEMA_RESTART = Fault(
 # -- 12: unsupported --------------------------------------------------------------------------------------------
 UNSUPPORTED = Fault("VT12001", 1235, "42000", "unsupported: {construct}")
 
+SEQUENCE_OWNED = Fault(
+    "VT12001", 1235, "42000", "unsupported: {verb} of {name}, which belongs to table {table}",
+    "Change the table instead: ALTER TABLE, RENAME TABLE, DROP TABLE.",
+)
 TABLE_NOT_LISTED = Fault(
     "VT12001", 1235, "42000", "unsupported: a new table {name} on a sharded keyspace, as the VSchema does not say how"
     " it is sharded; say first: {statement}",

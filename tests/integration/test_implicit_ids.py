@@ -25,7 +25,7 @@ keyspaces:
   customer:
     sharded: true
     shards: ["-80", "80-"]
-    auto_vindex: hash   # how new tables are sharded
+    auto_vindex: hash
     foreign_keys: drop
     secondary_unique: local
 """
@@ -80,14 +80,14 @@ def sequences(connection: Connection) -> list[str]:
     return sorted(row[1] for row in ok(connection, "show sequences").rows)
 
 
-def test_create_table_is_all_it_takes(free: VgateProcess, client: Connection, fresh: Cluster) -> None:
+def test_create_table_is_all_it_takes(free: VgateProcess, client: Connection) -> None:
     with closing(free.connect("customer")) as other:  # a session that is there already
         ok(client, "create table t (id bigint not null auto_increment primary key, n int) comment 'mine'")
         assert sequences(client) == ["AUTO_SEQ_t"]
         first = ok(other, "insert into t (n) values (1), (2), (3), (4), (5), (6)").insert_id
         assert ids(other, "t") == list(range(first, first + 6))
         assert ok(other, "select last_insert_id()").rows == ((first,),)
-    by_shard = [shard.query("select count(*) from t", "customer")[0][0] for shard in fresh.shards.values()]
+    by_shard = [free.query("select count(*) from t", f"customer:{shard}")[0][0] for shard in ("-80", "80-")]
     assert sum(by_shard) == 6
     assert 0 not in by_shard
     found = listed(free, "t")
@@ -95,7 +95,6 @@ def test_create_table_is_all_it_takes(free: VgateProcess, client: Connection, fr
     assert found.auto_increment is not None
     assert found.primary_vindex is not None
     assert (found.auto_increment.column, found.primary_vindex.columns) == ("id", ("id",))
-    assert "# how new tables are sharded" in (free.directory / "vschema.yaml").read_text()
 
 
 @pytest.mark.parametrize(
@@ -161,8 +160,12 @@ def test_rename_drop_and_truncate_carry_it_along(free: VgateProcess, client: Con
     assert ok(client, "insert into c (n) values (5)").insert_id == 5
     assert listed(free, "b") is None
     refused(client, "select * from b", "b", 1146)
-    answer = ask(client, "drop table a, nothere, c")
-    assert answer.error is not None
+    refused(client, "drop table a, nothere, c", "nothere", 1051)
+    kept = sequences(client)  # MariaDB drops what there is, MySQL nothing
+    assert len(kept) in (0, 2)
+    assert {f"AUTO_SEQ_{row[0]}" for row in ok(client, "show tables").rows} == set(kept)
+    for name in kept:
+        ok(client, f"drop table {name.removeprefix('AUTO_SEQ_')}")
     assert sequences(client) == []
     assert listed(free, "c") is None
     assert ask(client, "drop table if exists c").error is None

@@ -5,7 +5,7 @@ A shard returns one row for each that it was given, in that order. It does not k
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vgate.backend.connection import Rows
 from vgate.engine.call import Call
@@ -25,15 +25,25 @@ def give_rows(
         if len(answer.rows) != len(numbers[place]):
             raise BUG(detail="a shard returned another number of rows than it was given")
         rows.update(zip(numbers[place], answer.rows, strict=True))
-    session, out = call.session, call.out
+    session = call.session
     session.row_count = -1
     session.insert_id = first_id or session.insert_id
     place, first = next(iter(returned.items()))
-    rename = columns_of(call, place)
-    out.send(lenenc(len(first.columns)))
-    for column in first.columns:
+    _send(call, place, first.columns, [rows[number] for number in sorted(rows)], warnings)
+
+
+def give_text(call: Call, place: Place, answer: Rows, rows: Iterable[Sequence[bytes | None]]) -> None:
+    """Answer with other rows of text under the columns of a shard's own answer."""
+    cells = ([b"\xfb" if cell is None else lenenc(len(cell)) + cell for cell in row] for row in rows)
+    _send(call, place, answer.columns, [b"".join(row) for row in cells], answer.warnings)
+
+
+def _send(call: Call, place: Place, columns: Sequence[bytes], rows: Iterable[bytes], warnings: int) -> None:
+    out, rename = call.out, columns_of(call, place)
+    out.send(lenenc(len(columns)))
+    for column in columns:
         out.send(column if rename is None else rename.column(column))
     out.send(eof_payload(out.status & ~Status.MORE_RESULTS))
-    for number in sorted(rows):
-        out.send(rows[number])
+    for row in rows:
+        out.send(row)
     out.send(eof_payload(out.status, warnings))

@@ -241,7 +241,7 @@ def _changed(verb: str, words: Words, end: int) -> ChangedColumn | None:
     if verb in ("drop", "rename") or new is None or new.lower() != name.lower():
         return ChangedColumn(name.lower(), stays=False)
     definition = [words.word(ahead) for ahead in range(end - words.at)]
-    plain = not {"as", "generated", "auto_increment"} & set(definition)
+    plain = not {"as", "generated"} & set(definition)  # AUTO_INCREMENT is a sequence's business (``implicit``)
     return ChangedColumn(name.lower(), stays=True, type=" ".join(definition) if plain else "")
 
 

@@ -6,10 +6,11 @@ the statement (EXPLAIN ANALYZE of a write) is refused where there are several. I
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from vgate.errors import NO_DATABASE, UNKNOWN_KEYSPACE, UNSUPPORTED
+from vgate.planner.implicit import owns_sequence
 from vgate.planner.plan import Access, AnyShard, Pass, Plan
 from vgate.planner.references import resolve_name
 from vgate.planner.statements import QualifiedName, Words
@@ -105,7 +106,13 @@ def _show(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
         if kind in ("database", "schema"):
             words.skip_existence()
             return ask(_database(words.one_name(), keyspace, vschema), vschema)
-        return ask(_of_table(words.name(), keyspace, vschema), vschema) if kind in _CREATED else ask(keyspace, vschema)
+        name = words.name()
+        owner = _of_table(name, keyspace, vschema) if kind in _CREATED else keyspace
+        plan = ask(owner, vschema)
+        if kind == "table" and name is not None and owner is not None and isinstance(plan, AnyShard):
+            table = vschema.keyspace(owner).tables.get(name[1])
+            return replace(plan, shown=table.name) if table is not None and owns_sequence(table) else plan
+        return plan
     if what in _OF_TABLE and (words.accept("from") or words.accept("in")):
         name = words.name()
         if name is not None and (words.accept("from") or words.accept("in")):

@@ -112,10 +112,13 @@ class Pass:
 class AnyShard:
     """A statement that any one shard of the keyspace can answer: without tables of its own (``select 1``), or over
     reference tables. One that locks rows of theirs goes to the first shard, as all who write begin there.
+
+    ``shown``: the table whose definition it shows, where a sequence that belongs to the table is a part of that.
     """
 
     keyspace: str
     access: Access
+    shown: TableName | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -502,7 +502,7 @@ class Conversation:
                 cached.point = None if self.mode.transcodes else fast_point(node, self.mode)
                 cached.fast_keyspace = node.keyspace
                 cached.read = node.access is Access.READ
-            case Pass() | AnyShard() if plain and not self._renamed(node.keyspace):
+            case Pass() | AnyShard(shown=None) if plain and not self._renamed(node.keyspace):
                 cached.anywhere = True
                 cached.fast_keyspace = node.keyspace
                 cached.read = node.access is Access.READ
@@ -535,6 +535,8 @@ class Conversation:
                 finally:
                     if cached.found.implicit_commit:
                         await self.gate.living.tables_changed(node.keyspace)
+            case AnyShard(shown=shown) if shown is not None and call.execution is None:
+                return await self.tables.show(call, shown)
             case AnyShard():
                 return await run_any(call, node)
             case Route():

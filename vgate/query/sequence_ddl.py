@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from vgate.engine.output import Output
 from vgate.engine.single import run_single
-from vgate.errors import SEQUENCE_EXISTS, SEQUENCE_OPTION, UNKNOWN_SEQUENCE, UNSUPPORTED, WRITE_DENIED, SqlError
+from vgate.errors import (
+    SEQUENCE_EXISTS,
+    SEQUENCE_OPTION,
+    SEQUENCE_OWNED,
+    UNKNOWN_SEQUENCE,
+    UNSUPPORTED,
+    WRITE_DENIED,
+    SqlError,
+)
+from vgate.planner.implicit import owns_sequence, sequence_of
 from vgate.planner.plan import Access
 from vgate.query.grants import check_keyspace
 from vgate.sequences import table
@@ -139,6 +148,7 @@ class SequenceStatements:
             self._conversation.gate.cluster.vschema.keyspace(one.keyspace)
             self._check_change(one)
         self._check_name(to)
+        self._check_owner("RENAME SEQUENCE", name)
         if key_of(name) != key_of(to):
             await self._check_tables(to)
         await self._conversation.own.end(commit=True)
@@ -150,6 +160,7 @@ class SequenceStatements:
         names = [self._name(written) for written in statement.sequences]
         for name in names:
             self._check_change(name)
+            self._check_owner("DROP SEQUENCE", name)
         missing = [name for name in names if await self._own.find(name) is None]
         if len(missing) == len(names):
             return self._missing(missing, out, if_exists=statement.if_exists)
@@ -161,6 +172,13 @@ class SequenceStatements:
             raise UNKNOWN_SEQUENCE(name=", ".join(map(str, missing)))
         self._done(out, *map(_unknown, missing))
         return True
+
+    def _check_owner(self, verb: str, name: TableName) -> None:
+        """Raises SEQUENCE_OWNED where a table's ids come from it, and it goes with the table."""
+        keyspace = self._conversation.gate.cluster.vschema.keyspaces.get(name.keyspace)
+        for one in keyspace.tables.values() if keyspace is not None else ():
+            if owns_sequence(one) and key_of(sequence_of(one.name)) == key_of(name):
+                raise SEQUENCE_OWNED(verb=verb, name=name, table=one.name)
 
     def _missing(self, names: list[TableName], out: Output, *, if_exists: bool) -> bool | None:
         """None of them is vgate's own: None where MariaDB may have them. Raises UNKNOWN_SEQUENCE."""

@@ -7,11 +7,15 @@ shards refuse. What is no longer used goes after the shards have answered. The c
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
+from vgate.backend.connection import Rows
 from vgate.engine.call import Call
+from vgate.engine.rename import text_for
+from vgate.engine.returning import give_text
 from vgate.engine.route import give_done, run_every
-from vgate.errors import DDL_PARTIAL, SEQUENCE_EXISTS, UNSUPPORTED, SqlError
+from vgate.errors import BUG, DDL_PARTIAL, SEQUENCE_EXISTS, UNSUPPORTED, SqlError
 from vgate.planner.ddl import read_ddl
 from vgate.planner.implicit import Definition, NewSequence, owns_sequence, read_definition, sequence_of
 from vgate.planner.plan import EveryShard
@@ -185,6 +189,36 @@ class TableStatements:
                 ]  # fmt: skip
             await self._living.change(changes)
 
+    # -- SHOW CREATE TABLE ----------------------------------------------------------------------------------------
+
+    async def show(self, call: Call, name: TableName) -> bool:
+        """The table as its client has made it: with AUTO_INCREMENT where the shards have a plain column."""
+        listed = self._listed(name)
+        bound = listed.auto_increment if listed is not None else None
+        place = (name.keyspace, 0)
+        connection = await call.scope.take(place)
+        try:
+            answer = await connection.query(text_for(call, place, call.text))
+        finally:
+            call.scope.give_back(place, connection)
+        if not isinstance(answer, Rows) or bound is None:
+            raise BUG(detail="SHOW CREATE TABLE without a row")
+        counter = await self._counter(bound.sequence)
+        call.session.diagnostics, call.session.row_count = [], -1
+        give_text(call, place, answer, [
+            tuple(cell if at != 1 else counting(cell, bound.column, counter) for at, cell in enumerate(row))
+            for row in answer.values()
+        ])  # fmt: skip
+        return True
+
+    async def _counter(self, sequence: TableName) -> bytes:
+        """AUTO_INCREMENT as CREATE TABLE says it; the default kind goes without saying."""
+        one = await self._sequences.own.find(sequence)
+        if one is None or (one.kind is Kind.GROUP and one.unit_count == 1):
+            return b"AUTO_INCREMENT"
+        unit = f" UNIT COUNT {one.unit_count} INDEX {one.unit_index}" if one.unit_count > 1 else ""
+        return f"AUTO_INCREMENT BY {one.kind}{unit}".encode()
+
     # -- the rest -------------------------------------------------------------------------------------------------
 
     async def _on_every(self, call: Call, plan: EveryShard) -> Ok:
@@ -215,3 +249,11 @@ class TableStatements:
     @property
     def _sequences(self) -> EverySequence:
         return self._conversation.gate.sequences
+
+
+def counting(text: bytes | None, column: str, counter: bytes) -> bytes | None:
+    """A server's SHOW CREATE TABLE with AUTO_INCREMENT where it stands for a column that counts."""
+    if text is None:
+        return None
+    line = re.compile(rb"^  %b [^'\n]*?(?=,?$| COMMENT ')" % re.escape(backquoted(column)), re.M | re.I)
+    return line.sub(lambda found: found[0] + b" " + counter, text, count=1)
