@@ -17,6 +17,7 @@ from bench.client import Client, ClientError, repeat_for
 from bench.figures import Comparison, Sample
 from bench.process import cpu_seconds
 from bench.proxies import HAPROXY, VGATE, WAYS, BenchError, Way
+from bench.sequences import sequence_cases
 from bench.servers import DATABASE, LOWER, OLTP, ROWS, WHOLE, Servers, shard_of
 
 TARGET: Final = f"USE `{DATABASE}:{LOWER}`"
@@ -314,6 +315,7 @@ def bulk_cases() -> dict[str, list[Case]]:
 GROUPS: Final[Mapping[str, Callable[[], dict[str, list[Case]]]]] = {
     "statements": select_cases,
     "inserts": insert_cases,
+    "sequences": lambda: {"sequences": [*sequence_cases()]},
     "large results": bulk_cases,
 }
 """One table each."""

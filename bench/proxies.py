@@ -170,7 +170,7 @@ def _vschema(servers: Servers) -> dict[str, object]:
         "keyspaces": {
             SEQUENCES: {
                 "sharded": False,
-                "tables": {"items_seq": {"type": "sequence"}},
+                "tables": {name: {"type": "sequence"} for name in ("items_seq", "grouped_seq")},
                 "shards": {"-": _address(servers, SEQUENCES, SEQUENCES)},
             },
             OLTP: {"sharded": False, "shards": {"-": _address(servers, WHOLE, OLTP)}},
@@ -179,6 +179,9 @@ def _vschema(servers: Servers) -> dict[str, object]:
                 "vindexes": {"hash": {"type": "hash"}},
                 "tables": {
                     **{name: _by_id() for name in ("sbtest1", "wide", "narrow")},
+                    "grouped": {
+                        **_by_id(), "auto_increment": {"column": "id", "sequence": f"{SEQUENCES}.grouped_seq"}
+                    },
                     "items": {**_by_id(), "auto_increment": {"column": "id", "sequence": f"{SEQUENCES}.items_seq"}},
                 },
                 "shards": {name: _address(servers, name, DATABASE) for name in (LOWER, UPPER)},

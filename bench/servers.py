@@ -60,6 +60,7 @@ _FILL = (
     "INSERT INTO {0}narrow SELECT id, id * 7919 % 100003 FROM {1} ORDER BY id",
 )
 _ITEMS = "CREATE TABLE items (id BIGINT PRIMARY KEY{}, name VARCHAR(40) NOT NULL)"
+_GROUPED = "CREATE TABLE grouped (id BIGINT PRIMARY KEY, name VARCHAR(40) NOT NULL)"
 _SEQUENCE = (
     "CREATE TABLE items_seq (id BIGINT PRIMARY KEY, next_id BIGINT, cache BIGINT) COMMENT 'vitess_sequence'",
     f"INSERT INTO items_seq VALUES (0, 1, {CACHE})",
@@ -143,7 +144,7 @@ def _fill(servers: Servers) -> None:
         run_all(Endpoint(servers.ports[name], "root", ""), list(_ACCOUNT))
     for name, numbers in ids.items():
         auto = " AUTO_INCREMENT" if name == WHOLE else ""
-        servers.run(name, *_rows("own_ids", numbers, ""), _ITEMS.format(auto))
+        servers.run(name, *_rows("own_ids", numbers, ""), _ITEMS.format(auto), _GROUPED)
         if name == WHOLE:
             table = f"{OLTP}.sbtest1"
             servers.run(name, f"CREATE DATABASE {OLTP}", f"CREATE TABLE {table} LIKE sbtest1",
