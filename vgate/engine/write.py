@@ -66,8 +66,8 @@ async def write_all(
             await scope.mark(list(texts))
             running = True
         if alike:
-            answers = await run_alike(call, texts, connections)
-            answers = await _with_warnings(call, dict([next(iter(connections.items()))]), answers[:1], {})
+            answer, call.session.diagnostics = await run_alike(call, texts, connections)
+            answers = [answer]
         else:
             answers = await _run(call, texts, connections, numbers or {})
         if after is not None:
