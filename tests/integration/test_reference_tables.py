@@ -146,6 +146,8 @@ def test_locking_reads_go_to_the_first_shard(oracle: Oracle) -> None:
     [
         ("update country set name = uuid()", "UUID()"),
         ("update country set name = @@hostname", "a variable"),
+        ("update country set name = (select name from city limit 1)", "LIMIT"),
+        ("update country set name = (select group_concat(name) from city)", "GROUP_CONCAT()"),
         ("delete from country limit 1", "LIMIT"),
         ("update country set name = 'x' order by id limit 1", "ORDER BY"),
         ("insert into country (id, name) values (90, rand())", "RAND()"),
