@@ -104,6 +104,12 @@ def test_writes_are_on_every_shard_and_answer_as_one(oracle: Oracle) -> None:
     assert one == other
 
 
+def test_warnings_are_those_of_one_shard(oracle: Oracle) -> None:
+    oracle.both("insert ignore into country (id, name) values (1, 'again'), (2, 'and again')")
+    assert len(oracle.both("show warnings", ordered=True).rows) == 2
+    oracle.both("select @@warning_count")
+
+
 def test_the_clock_is_the_same_on_every_shard(oracle: Oracle) -> None:
     assert oracle.only_vgate("insert into country (id, name) values (50, 'now')").error is None
     assert oracle.only_vgate("update country set at = now(6) where id = 1").error is None
@@ -140,6 +146,8 @@ def test_locking_reads_go_to_the_first_shard(oracle: Oracle) -> None:
     [
         ("update country set name = uuid()", "UUID()"),
         ("update country set name = @@hostname", "a variable"),
+        ("update country set name = (select name from city limit 1)", "LIMIT"),
+        ("update country set name = (select group_concat(name) from city)", "GROUP_CONCAT()"),
         ("delete from country limit 1", "LIMIT"),
         ("update country set name = 'x' order by id limit 1", "ORDER BY"),
         ("insert into country (id, name) values (90, rand())", "RAND()"),

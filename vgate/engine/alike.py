@@ -20,7 +20,9 @@ from typing import Final
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.rename import text_for
+from vgate.engine.single import read_warnings
 from vgate.errors import BUG, COPIES_DIFFER, UNSUPPORTED
+from vgate.session.session import Diagnostic
 from vgate.sql.versioned import Flavour
 from vgate.transactions.scope import Place
 from vgate.wire.packets import Ok
@@ -30,16 +32,17 @@ _TOO_LOW: Final = ("READ-COMMITTED", "READ-UNCOMMITTED", "READ COMMITTED", "READ
 
 async def run_alike(
     call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection]
-) -> list[Ok]:
-    """Run each shard's text; the OKs in the order of ``texts``. Raises SqlError: a shard's own, or COPIES_DIFFER."""
+) -> tuple[Ok, list[Diagnostic]]:
+    """Run each shard's text; the first's OK and warnings. Raises SqlError: a shard's own, or COPIES_DIFFER."""
     first, *others = texts
     await _check_isolation(call, first, connections[first])
     await carry_insert_id(call, connections)
     answers = [await _run(call, first, texts[first], connections[first])]
     running = (_run(call, place, texts[place], connections[place]) for place in others)
     answers += _answers(await asyncio.gather(*running, return_exceptions=True))
+    noted = await read_warnings(connections[first]) if answers[0].warnings else []
     _compare(call, answers, list(texts))
-    return answers
+    return answers[0], noted
 
 
 async def carry_insert_id(call: Call, connections: Mapping[Place, BackendConnection]) -> None:

@@ -73,8 +73,8 @@ async def write_all(
             running = True
         async with one_clock(call.session, connections.values(), wanted=alike or needs_time(call, tables)):
             if alike:
-                answers = await run_alike(call, texts, connections)
-                answers = await _with_warnings(call, dict([next(iter(connections.items()))]), answers[:1], {})
+                answer, call.session.diagnostics = await run_alike(call, texts, connections)
+                answers = [answer]
             else:
                 answers = await _run(call, texts, connections, numbers or {}, returned)
         if after is not None:

@@ -24,9 +24,12 @@ from vgate.vschema.model import Table, TableType
 _UNLIKE_NAMES: Final = """
     benchmark connection_id current_role current_user database encrypt icu_version load_file rand random_bytes schema
     session_user sleep sys_guid sysdate system_user user uuid uuid_short version
+    any_value first_value group_concat json_arrayagg json_objectagg lag last_value lead nth_value ntile row_number
 """
 _UNLIKE: Final = frozenset(_UNLIKE_NAMES.split())
-"""Functions whose value is not the same on every server, or not twice. NOW() and its kin are: the clock is stopped."""
+"""Functions whose value is not the same on every server, or not twice, or depends on the order in which rows are found.
+NOW() and its kin are the same: the clock is stopped.
+"""
 
 _CLOCK: Final = ("current_timestamp", "now", "localtime", "curdate", "current_date", "curtime", "current_time", "utc_")
 
@@ -51,7 +54,7 @@ def plan_copies(tree: Tree, found: Sequence[Reference], access: Access) -> Plan:
     root, keyspace = tree.root, found[0].name.keyspace
     names = tuple(dict.fromkeys(one.name for one in found))
     if isinstance(root, exp.Update | exp.Delete):
-        construct = beyond_a_plain_write(root) or unlike(tree.words)
+        construct = beyond_a_plain_write(root) or ("LIMIT" if b"limit" in tree.words else unlike(tree.words))
         if construct:
             raise UNSUPPORTED(construct=f"{construct} in a write to reference table {names[0]}")
         return Everywhere(keyspace, names)
