@@ -113,7 +113,7 @@ def test_information_schema(both: Oracle, other: str, keyspace: str) -> None:
         mine, theirs = ask(both.vgate, sql).sorted(), ask(both.plain, sql).sorted()
         assert mine.error is None, (sql, mine.error)
         assert mine.rows == theirs.rows, sql
-        assert [column[0].lower() for column in mine.columns] == [column[0].lower() for column in theirs.columns], sql
+        assert [column[0] for column in mine.columns] == [column[0] for column in theirs.columns], sql
 
 
 def test_nothing_else_is_there(both: Oracle, other: str) -> None:
@@ -215,3 +215,49 @@ def test_how_long_a_relayed_statement_has_been_running(both: Oracle) -> None:
         until(lambda: [row for row in ask(both.vgate, sql).rows if (row[0] or 0) >= 1], "no time passes")
         ask(both.vgate, f"kill query {there}")
         slow.result()
+
+
+# -- information_schema as the database in use ------------------------------------------------------------------------
+
+WITHIN = """
+select database()
+select database(), 1
+show tables
+show full tables like 'TABLES'
+select table_name from tables where table_schema = 'customer'
+select t.table_name, c.column_name from tables t join columns as c on c.table_name = t.table_name and c.table_schema = \
+t.table_schema where t.table_schema = 'customer' and c.ordinal_position = 1
+select t.table_name from tables t, columns c where c.table_schema = 'customer' and t.table_schema = c.table_schema and \
+t.table_name = c.table_name and c.column_name = 'uname'
+select table_name from (select table_name from `TABLES` where table_schema = 'customer') x where table_name in (select \
+table_name from columns where table_schema = 'customer')
+select extract(year from '2024-01-01') as y, count(*) from tables where table_schema = 'customer'
+select table_name from information_schema.tables where table_schema = 'customer'
+select customer_id from customer.customer where customer_id = 1
+describe character_sets
+show columns from schemata like 'schema_name'
+show create table customer.line
+select * from nosuch
+select 1
+insert into customer.customer (customer_id) values (77)
+select character_set_name from character_sets where character_set_name = 'latin1'
+"""
+
+
+@pytest.mark.parametrize("how", ["login", "use"])
+def test_information_schema_is_a_database(both: Oracle, other: str, how: str) -> None:
+    database = "information_schema" if how == "login" else None
+    with (
+        closing(both.process.connect(database, ssl_disabled=True)) as mine,
+        closing(both.cluster.plain.connect(database, ssl_disabled=True)) as theirs,
+    ):
+        within = Oracle(mine, theirs, both.cluster, both.process)
+        if how == "use":
+            within.both("use INFORMATION_SCHEMA" if other == "shop" else "use information_schema")
+        for sql in WITHIN.strip().replace("\\\n", "").splitlines():
+            one, another = ask(mine, sql).sorted(), ask(theirs, sql).sorted()
+            assert (one.error and one.error[0]) == (another.error and another.error[0]), (sql, one.error, another.error)
+            assert [column[0] for column in one.columns] == [column[0] for column in another.columns], sql
+            assert one.rows == another.rows, sql
+        within.both(f"use {other}")
+        within.both("select id from product")

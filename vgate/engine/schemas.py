@@ -8,7 +8,7 @@ itself. The server does the rest. It does not know which keyspaces a query is ab
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +21,7 @@ from vgate.planner.plan import Access, Schemas
 from vgate.planner.schemata import SCHEMA_COLUMNS, TABLES
 from vgate.sql.lexer import Token, TokenKind
 from vgate.sql.names import backquoted, name_of
+from vgate.sql.versioned import Flavour
 from vgate.transactions.scope import Place
 from vgate.wire.packets import ColumnDefinition, read_column
 
@@ -66,6 +67,7 @@ class _Schemas:
         self._tokens = call.lexer.tokens(text)
         self._derived: dict[str, bytes] = {}
         self._size = 0
+        self._columns: set[str] = set()
 
     async def text(self) -> bytes:
         changes: dict[int, tuple[int, bytes]] = {}
@@ -84,12 +86,27 @@ class _Schemas:
         for start, end, name in self._qualifiers(mentions):
             if name in aliases and start not in changes:
                 changes[start] = end, aliases[name]
+        if self._call.scope.cluster.facts_for(self._place[0]).flavour is Flavour.MYSQL:
+            changes = {**dict(self._official()), **changes}
         parts: list[bytes] = []
         at = 0
         for start, (end, new) in sorted(changes.items()):
             parts += (self._source[at:start], new)
             at = end
         return b"".join((*parts, self._source[at:]))
+
+    def _official(self) -> Iterator[tuple[int, tuple[int, bytes]]]:
+        """Select items that are columns, in capitals: MySQL calls them so however they were asked for, but not those of
+        a derived table.
+        """
+        for index, token in enumerate(self._tokens):
+            before = self._word(index - 1) if index else ""
+            if (
+                token.kind is TokenKind.NAME and self._word(index) in self._columns
+                and before in ("select", "distinct", "all", ",", ".")
+                and self._word(index + 1) in (",", "from", ")", "union", ";", "")
+            ):  # fmt: skip
+                yield token.start, (token.end, self._word(index).upper().encode())
 
     def _qualifiers(self, mentions: list[int]) -> Iterator[tuple[int, int, str]]:
         """Where columns are named with their table: start and end of that, and the table; a derived table's name is
@@ -135,11 +152,13 @@ class _Schemas:
             database = self._database(host, index)
             like = await self._ask(host, index, b"SELECT * FROM information_schema.%b LIMIT 0" % table.encode())
             columns = _columns(like)
+            self._columns.update(column.name.decode().lower() for column in columns)
             if table == "processlist":
                 rows = await rows_of(self._processes, columns, self._call.scope.cluster)
                 self._derived[table] = b" UNION ALL ".join(rows)
                 return self._derived[table]
-            selected = b", ".join(_selected(column, database, host) for column in columns)
+            spelled = self._spelled()
+            selected = b", ".join(_selected(column, database, host, spelled) for column in columns)
             schema = TABLES[table].encode()
             parts = [b"SELECT %b FROM information_schema.%b WHERE %b IN (%b, %b)" % (
                 selected, table.encode(), schema, _text(database), _text("information_schema")
@@ -148,6 +167,13 @@ class _Schemas:
                 parts += await self._written_out(table, keyspace, [column.name.lower() for column in columns])
             self._derived[table] = b" UNION ALL ".join(parts)
         return self._derived[table]
+
+    def _spelled(self) -> dict[str, str]:
+        """Names as the statement writes them: MariaDB calls a column of information_schema as it was asked for."""
+        if self._call.scope.cluster.facts_for(self._place[0]).flavour is not Flavour.MARIADB:
+            return {}
+        names = [self._name(one) for one in self._tokens if one.kind in (TokenKind.NAME, TokenKind.QUOTED_NAME)]
+        return {name.lower(): name for name in reversed(names)}
 
     async def _written_out(self, table: str, keyspace: str, expected: list[bytes]) -> list[bytes]:
         """The rows of another keyspace's server as SELECTs of literals. Raises UNSUPPORTED where they are too many."""
@@ -185,12 +211,13 @@ def _columns(answer: Rows) -> list[ColumnDefinition]:
     return [read_column(payload) for payload in answer.columns]
 
 
-def _selected(column: ColumnDefinition, database: str, keyspace: str) -> bytes:
+def _selected(column: ColumnDefinition, database: str, keyspace: str, spelled: Mapping[str, str]) -> bytes:
     """A column of the server's own, with the keyspace's name in place of its database's."""
-    name = backquoted(column.name.decode("utf-8"))
-    if database == keyspace or column.name.decode().lower() not in SCHEMA_COLUMNS:
-        return name
-    return b"IF(%b = %b, %b, %b) AS %b" % (name, _text(database), _text(keyspace), name, name)
+    own = column.name.decode("utf-8")
+    name, alias = backquoted(own), backquoted(spelled.get(own.lower(), own))
+    if database == keyspace or own.lower() not in SCHEMA_COLUMNS:
+        return b"%b AS %b" % (name, alias)
+    return b"IF(%b = %b, %b, %b) AS %b" % (name, _text(database), _text(keyspace), name, alias)
 
 
 def _value(column: ColumnDefinition, cell: bytes | None, database: str, keyspace: str) -> bytes:

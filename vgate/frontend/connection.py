@@ -542,7 +542,7 @@ class ClientConnection(asyncio.Protocol):
         elif self._busy:
             statement = conversation.relayed()
         return Process(
-            login.connection_id, login.user, login.host, conversation.session.target.keyspace, statement, seconds,
+            login.connection_id, login.user, login.host, conversation.session.target.database, statement, seconds,
             self._upstream,
         )  # fmt: skip
 

@@ -66,6 +66,7 @@ from vgate.session.session import ANSI_QUOTES, NO_BACKSLASH_ESCAPES, Diagnostic,
 from vgate.session.settings import transcodes
 from vgate.session.target import Target
 from vgate.sql.lexer import LexError, LexMode, VersionedComment, lexer_for
+from vgate.sql.qualify import qualified
 from vgate.sql.rows import insert_shape
 from vgate.sql.statements import FIRST_WORDS, recognise
 from vgate.sql.versioned import Flavour, expand
@@ -406,10 +407,6 @@ class Conversation:
         """The plan of a statement, made if it is new."""
         return self.partition.find(shape, slots) or await self._plan(text, shape, slots)
 
-    def syntax(self, text: bytes, error: LexError) -> VgateError:
-        """What a client is told of text that cannot be read."""
-        return syntax_error(text, error.offset, error.reason)
-
     async def _read(self, text: bytes) -> tuple[bytes, bytes, Slots]:
         """(text to send, shape, literals): versioned comments are expanded as the servers at hand would."""
         try:
@@ -418,6 +415,9 @@ class Conversation:
             except VersionedComment:
                 facts = self.gate.cluster.facts_for(self.session.target.keyspace)
                 text = expand(text, self.mode, facts.flavour, facts.number)
+                shape, slots = await self._shape(text)
+            if self.session.target.system is not None:
+                text = qualified(text, self.lexer)
                 shape, slots = await self._shape(text)
         except LexError as error:
             raise syntax_error(text, error.offset, error.reason) from None

@@ -73,6 +73,8 @@ class Gate:
 
     def target(self, text: str) -> Target:
         """A target string, checked against the VSchema. Raises VgateError (1049, 1235)."""
+        if text.lower() == "information_schema":
+            return Target(system="information_schema")
         try:
             target = parse_target(text)
         except ValueError as error:

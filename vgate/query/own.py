@@ -150,7 +150,8 @@ class OwnStatements:
     async def use(self, text: str) -> None:
         """USE or COM_INIT_DB. Raises VgateError (1049...)."""
         target = self.conversation.gate.target(text)
-        check_keyspace(self.session.login, target.keyspace or "")
+        if target.keyspace is not None:
+            check_keyspace(self.session.login, target.keyspace)
         self.session.target = target
         self.conversation.refresh()
 
@@ -434,7 +435,7 @@ class OwnStatements:
         session = self.session
         match name:
             case b"database" | b"schema":
-                return str(session.target).encode() if session.target.keyspace is not None else None
+                return str(session.target).encode() if session.target.database is not None else None
             case b"last_insert_id" | b"identity":
                 return b"%d" % session.insert_id
             case b"connection_id":

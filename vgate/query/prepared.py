@@ -28,6 +28,7 @@ from vgate.errors import (
     WRONG_ARGUMENTS,
     SqlError,
 )
+from vgate.planner.build import syntax_error
 from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route, Schemas, VindexRows
 from vgate.query.asking import ASKS
 from vgate.query.cache import Cached
@@ -36,6 +37,7 @@ from vgate.session.session import Diagnostic
 from vgate.sql.lexer import LexError, VersionedComment
 from vgate.sql.nextval import Asking
 from vgate.sql.parameters import Template, literal, read_template
+from vgate.sql.qualify import qualified
 from vgate.sql.sequences import SequenceStatement, recognise_sequence
 from vgate.sql.statements import SelectNext, Statement, recognise
 from vgate.sql.versioned import expand
@@ -158,13 +160,15 @@ class PreparedStatements:
     def _template(self, text: bytes) -> Template:
         conversation = self._conversation
         try:
+            if conversation.session.target.system is not None:
+                text = qualified(text, conversation.lexer)
             try:
                 return read_template(text, conversation.mode)
             except VersionedComment:
                 facts = conversation.gate.cluster.facts_for(conversation.session.target.keyspace)
                 return read_template(expand(text, conversation.mode, facts.flavour, facts.number), conversation.mode)
         except LexError as error:
-            raise conversation.syntax(text, error) from None
+            raise syntax_error(text, error.offset, error.reason) from None
 
     async def _place(self, template: Template) -> Place:
         """A shard that can say what the statement looks like. Raises the error of a statement that is refused."""

@@ -140,7 +140,7 @@ class _Speech:
                     raise UNSUPPORTED(construct=reads_last_statement(b"found_rows ("))
                 return self._number(first, last, session.found_rows, b"SIGNED")
             case b"database" | b"schema":
-                keyspace = session.target.keyspace
+                keyspace = session.target.database
                 if keyspace == self._here:
                     return None
                 return self._string(first, last, keyspace, 64)

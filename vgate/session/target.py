@@ -13,13 +13,23 @@ TABLET_TYPES: Final = {"primary": "primary", "master": "primary", "replica": "re
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a session aims at. ``keyspace`` None: nothing selected; ``shard`` None: the planner decides."""
+    """What a session aims at. ``keyspace`` None: nothing selected; ``shard`` None: the planner decides; ``system``:
+    the servers' own schema that is selected instead.
+    """
 
     keyspace: str | None = None
     shard: str | None = None
     tablet_type: str = "primary"
+    system: str | None = None
+
+    @property
+    def database(self) -> str | None:
+        """What DATABASE() says, without a shard."""
+        return self.keyspace if self.keyspace is not None else self.system
 
     def __str__(self) -> str:
+        if self.system is not None:
+            return self.system
         shard = f":{self.shard}" if self.shard is not None else ""
         kind = f"@{self.tablet_type}" if self.tablet_type != "primary" else ""
         return f"{self.keyspace or ''}{shard}{kind}"
