@@ -25,7 +25,7 @@ from vgate.wire.packets import Ok
 
 _NUMBERS: Final = re.compile(rb"\d+")
 _WARNINGS: Final = re.compile(rb"(?<=Warnings: )\d+")
-_AT_ROW: Final = re.compile(r"(?<= at row )(\d+)$")
+_AT_ROW: Final = re.compile(r"(?:(?<= at row )|(?<=\ARow ))(\d+)(?=$| doesn't contain data| was truncated)")
 
 OF_STATEMENT: Final = frozenset({1287, 1364, 1681})
 """Warnings about a statement's text, which one server gives once however many rows there are: deprecated syntax, and a
@@ -37,17 +37,21 @@ _NULL_TO_ZERO: Final = 1048
 Numbers = Mapping[Place, Sequence[int]]
 """For each shard, which rows of the client's statement (from 0) its text has."""
 
+Runner = Callable[[Mapping[Place, BackendConnection]], Awaitable[Sequence[Ok | Rows | BaseException]]]
+"""Runs the texts where it takes more than to send them; the answers in their order."""
+
 After = Callable[[Place, BackendConnection, Ok], Awaitable[None]]
 """Called when a shard has answered, before anything is committed."""
 
 
 async def write_all(
-    call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None = None, after: After | None = None
+    call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None = None, after: After | None = None,
+    runner: Runner | None = None,
 ) -> list[Ok]:
     """Run each shard's text, in parallel, atomically up to COMMIT; the OKs in the order of ``texts``.
 
     Warnings are kept in the session. Raises one shard's error, after undoing the others. With ``numbers``, errors and
-    warnings that name a row name the client's.
+    warnings that name a row name the client's. ``runner`` runs the texts, if not as usual.
     """
     scope = call.scope
     if not call.session.autocommit and not call.session.in_transaction:
@@ -62,7 +66,7 @@ async def write_all(
         if not own:
             await scope.mark(list(texts))
             running = True
-        answers = await _run(call, texts, connections, numbers or {})
+        answers = await _run(call, texts, connections, numbers or {}, runner)
         if after is not None:
             for (place, connection), answer in zip(connections.items(), answers, strict=True):
                 await after(place, connection, answer)
@@ -79,13 +83,18 @@ async def write_all(
 
 
 async def _run(
-    call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection], numbers: Numbers
+    call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection], numbers: Numbers,
+    runner: Runner | None = None,
 ) -> list[Ok]:
     if call.insert_id_read:
         for connection in connections.values():
             await connection.query(f"SET last_insert_id = {call.session.insert_id}")
-    running = (connections[place].query(text_for(call, place, text)) for place, text in texts.items())
-    results = await asyncio.gather(*running, return_exceptions=True)
+    results: Sequence[Ok | Rows | BaseException]
+    if runner is None:
+        running = (connections[place].query(text_for(call, place, text)) for place, text in texts.items())
+        results = await asyncio.gather(*running, return_exceptions=True)
+    else:
+        results = await runner(connections)
     failed: list[SqlError] = []
     answers: list[Ok] = []
     for place, result in zip(texts, results, strict=True):
@@ -122,7 +131,7 @@ def _renumbered(message: str, rows: Sequence[int] | None) -> str:
     found = _AT_ROW.search(message) if rows is not None else None
     if found is None or rows is None or not 0 < int(found[1]) <= len(rows):
         return message
-    return message[: found.start()] + str(rows[int(found[1]) - 1] + 1)
+    return message[: found.start()] + str(rows[int(found[1]) - 1] + 1) + message[found.end() :]
 
 
 async def _with_warnings(
