@@ -235,3 +235,33 @@ def test_shows_are_those_of_one_server(stocked: Oracle, statement: str, keyspace
         ask(connection, "set autocommit = 0")
     statement = statement.replace(" customer", f" {keyspace}") if "from customer from" not in statement else statement
     stocked.both(statement, ignore=["warnings"])
+
+
+@pytest.mark.parametrize("transaction", [False, True])
+def test_kill_query_in_the_middle_of_the_rows_of_several_shards(
+    stocked: Oracle, others: list[Connection], transaction: bool
+) -> None:
+    one, other = others[0], others[1]
+    if transaction:
+        ask(one, "begin")
+        ask(one, "update customer.customer set n = 50 where customer_id = 1")
+    number = number_of(one)
+    # The first rows are long, so that they are on their way while the last one is waited for.
+    sql = (
+        "select repeat('x', 100000), sleep(if(a.x = 9, 30, 0)) from customer.customer,"
+        " (select 1 as x union all select 2 union all select 9) a /* slow */"
+    )
+    with closing(pymysql.cursors.SSCursor(one)) as cursor:
+        cursor.execute(sql)
+        assert cursor.fetchone() is not None
+        until(lambda: working(stocked.cluster["customer/-80"], "slow"), "it does not run")
+        assert ask(other, f"kill query {number}").error is None
+        with pytest.raises(pymysql.err.MySQLError) as caught:
+            cursor.fetchall()
+        assert caught.value.args[0] == INTERRUPTED
+    assert ask(one, "select 1").rows == ((1,),)
+    until(lambda: not working(stocked.cluster["customer/80-"], "slow"), "it still runs on a server")
+    if transaction:
+        assert ask(one, "select n from customer.customer where customer_id = 1").rows == ((50,),)
+        assert ask(one, "commit").error is None
+        assert ask(other, "select n from customer.customer where customer_id = 1").rows == ((50,),)

@@ -1,4 +1,4 @@
-"""LOAD DATA LOCAL INFILE through vgate and on one plain server: what is stored and answered, and what goes wrong."""
+"""LOAD DATA LOCAL INFILE through vgate and on one plain server: what is stored, the answer, and what goes wrong."""
 
 from __future__ import annotations
 

@@ -37,6 +37,10 @@ class Downstream(Protocol):
         """``connection`` answers this client: it is not read while the client is slow."""
         ...
 
+    def attach_all(self, connections: Sequence[BackendConnection]) -> None:
+        """These answer the client together, until ``attach_all`` of none: KILL QUERY tells them."""
+        ...
+
     def detach(self) -> None:
         """The attached connection's answer has been read to its end."""
         ...

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from vgate.backend.connection import BackendConnection
@@ -20,9 +21,9 @@ from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of
 from vgate.engine.single import follow_error, read_warnings, use_up
 from vgate.engine.write import OF_STATEMENT
-from vgate.errors import UNSUPPORTED, ServerError, VgateError
+from vgate.errors import INTERRUPTED, UNSUPPORTED, ServerError, VgateError
 from vgate.session.session import Diagnostic
-from vgate.transactions.scope import Place
+from vgate.transactions.scope import Place, Scope
 from vgate.wire.constants import Status
 from vgate.wire.packets import eof_payload, read_err
 from vgate.wire.renumber import Renumbering
@@ -109,6 +110,12 @@ class ShardStream:
         self._size = 0
         return data
 
+    async def drain(self) -> None:
+        """Throw away the rest. Raises VgateError if the connection was lost."""
+        await self.head()
+        while await self.read():
+            pass
+
     async def _more(self) -> None:
         if self._lost is not None:
             raise self._lost
@@ -153,15 +160,34 @@ async def _stream(call: Call, connections: Mapping[Place, BackendConnection], te
     """Send the statement to all shards, and pass their rows on."""
     places = list(connections)
     streams = [ShardStream(connection) for connection in connections.values()]
+    call.out.down.attach_all(list(connections.values()))
     try:
         for place, stream in zip(places, streams, strict=True):
             stream.connection.relay(await command_for(call, place, stream.connection, text), stream)
         answer = _concatenate if call.cursor is None else _open_cursors
         await answer(call, places, streams, columns_of(call, places[0]))
+    except ServerError as error:
+        if error.errno == INTERRUPTED.errno:
+            await _interrupt(call.scope, connections.values())
+        raise
     except asyncio.CancelledError:  # KILL QUERY, or the client is gone: the servers need not go on
         running = [connection for connection in connections.values() if connection.sink is not None]
         await asyncio.shield(asyncio.gather(*map(call.scope.cluster.interrupt, running)))
         raise
+    finally:
+        call.out.down.attach_all(())
+
+
+async def _interrupt(scope: Scope, connections: Iterable[BackendConnection]) -> None:
+    """KILL QUERY has reached one of the servers: end the others' answers too, so that their connections are as before,
+    and with them the client's transaction.
+    """
+    for connection in connections:
+        stream = connection.sink
+        if isinstance(stream, ShardStream):
+            await scope.cluster.interrupt(connection)
+            with suppress(VgateError):
+                await stream.drain()
 
 
 async def _concatenate(

@@ -28,7 +28,7 @@ from vgate.wire.packets import Ok
 
 _NUMBERS: Final = re.compile(rb"\d+")
 _WARNINGS: Final = re.compile(rb"(?<=Warnings: )\d+")
-_AT_ROW: Final = re.compile(r"(?<= at row )(\d+)$")
+_AT_ROW: Final = re.compile(r"(?:(?<= at row )|(?<=\ARow ))(\d+)(?=$| doesn't contain data| was truncated)")
 
 OF_STATEMENT: Final = frozenset({1287, 1364, 1681})
 """Warnings about a statement's text, which one server gives once however many rows there are: deprecated syntax, and a
@@ -43,6 +43,9 @@ STOPS_WITHIN: Final = 1.0
 Numbers = Mapping[Place, Sequence[int]]
 """For each shard, which rows of the client's statement (from 0) its text has."""
 
+Runner = Callable[[Mapping[Place, BackendConnection]], Awaitable[Sequence[Ok | Rows | BaseException]]]
+"""Runs the texts where it takes more than to send them; the answers in their order."""
+
 After = Callable[[Place, BackendConnection, Ok], Awaitable[None]]
 """Called when a shard has answered, before anything is committed."""
 
@@ -50,12 +53,14 @@ After = Callable[[Place, BackendConnection, Ok], Awaitable[None]]
 async def write_all(
     call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None = None, after: After | None = None,
     returned: dict[Place, Rows] | None = None, *, tables: Collection[TableName] = (), alike: bool = False,
+    runner: Runner | None = None,
 ) -> list[Ok]:  # fmt: skip
     """Run each shard's text, in parallel, atomically up to COMMIT; the OKs in the order of ``texts``.
 
     Warnings are kept in the session. Raises one shard's error, after undoing the others. With ``numbers``, errors and
     warnings that name a row name the client's. Rows that shards answer with are put into ``returned``. ``tables`` are
     those written to. ``alike``: all shards are to do the same, see ``engine.alike``; there is one answer then.
+    ``runner`` runs the texts, if not as usual.
     """
     scope = call.scope
     if not call.session.autocommit and not call.session.in_transaction:
@@ -76,7 +81,7 @@ async def write_all(
                 answer, call.session.diagnostics = await run_alike(call, texts, connections)
                 answers = [answer]
             else:
-                answers = await _run(call, texts, connections, numbers or {}, returned)
+                answers = await _run(call, texts, connections, numbers or {}, returned, runner)
         if after is not None:
             for (place, connection), answer in zip(connections.items(), answers, strict=not alike):
                 await after(place, connection, answer)
@@ -94,10 +99,11 @@ async def write_all(
 
 async def _run(
     call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection], numbers: Numbers,
-    returned: dict[Place, Rows] | None,
+    returned: dict[Place, Rows] | None, runner: Runner | None,
 ) -> list[Ok]:  # fmt: skip
     await carry_insert_id(call, connections)
-    results = await _at_once(call, texts, connections)
+    results: Sequence[Ok | Rows | BaseException]
+    results = await (_at_once(call, texts, connections) if runner is None else runner(connections))
     failed: list[SqlError] = []
     answers: list[Ok] = []
     for place, result in zip(texts, results, strict=True):
@@ -159,7 +165,7 @@ def _renumbered(message: str, rows: Sequence[int] | None) -> str:
     found = _AT_ROW.search(message) if rows is not None else None
     if found is None or rows is None or not 0 < int(found[1]) <= len(rows):
         return message
-    return message[: found.start()] + str(rows[int(found[1]) - 1] + 1)
+    return message[: found.start()] + str(rows[int(found[1]) - 1] + 1) + message[found.end() :]
 
 
 async def _with_warnings(

@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from struct import Struct
 from typing import Any, Final
 
@@ -61,8 +61,9 @@ LOGIN_LIMIT: Final = 1 << 16
 class ClientConnection(asyncio.Protocol):
     """See the module. ``lost`` hears once that the client is gone."""
 
-    __slots__ = ("_abandoned", "_answered", "_buffer", "_busy", "_closed", "_continues", "_drained", "_ending",
-                 "_first", "_gate", "_killed", "_largest", "_linger", "_loop", "_lost", "_midway", "_reading_paused",
+    __slots__ = ("_abandoned", "_answered", "_buffer", "_busy", "_closed", "_continues", "_crowd", "_drained",
+                 "_ending", "_first", "_gate", "_killed", "_largest", "_linger", "_loop", "_lost", "_midway",
+                 "_reading_paused",
                  "_retiring", "_slow", "_task", "_transport", "_upstream", "conversation", "login", "reception", "user",
                  "write")
 
@@ -91,6 +92,7 @@ class ClientConnection(asyncio.Protocol):
         self._drained: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._upstream: BackendConnection | None = None
+        self._crowd: Sequence[BackendConnection] = ()  # several that answer together
         self._midway: Midway | None = None  # while a command waits for more from the client
         self.reception: Reception | None = None
         self._transport: asyncio.Transport
@@ -477,6 +479,10 @@ class ClientConnection(asyncio.Protocol):
         if self._slow:
             connection.transport.pause_reading()
 
+    def attach_all(self, connections: Sequence[BackendConnection]) -> None:
+        """Several answer this client together."""
+        self._crowd = connections
+
     def detach(self) -> None:
         """The answer has been read to its end."""
         connection, self._upstream = self._upstream, None
@@ -557,6 +563,9 @@ class ClientConnection(asyncio.Protocol):
             self.abort()
         elif upstream is not None:
             self._gate.closing(self._interrupt(upstream, upstream.sink))
+        elif self._crowd:
+            for one in self._crowd:
+                self._gate.closing(self._interrupt(one, one.sink))
         elif self._task is not None and not self._continues:
             self._killed = True
             self._task.cancel()

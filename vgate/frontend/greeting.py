@@ -28,6 +28,7 @@ OFFERED: Final = (
     | Capability.LONG_FLAG
     | Capability.CONNECT_WITH_DB
     | Capability.NO_SCHEMA
+    | Capability.COMPRESS
     | Capability.ODBC
     | Capability.LOCAL_FILES
     | Capability.IGNORE_SPACE
@@ -43,8 +44,8 @@ OFFERED: Final = (
     | Capability.CONNECT_ATTRS
     | Capability.PLUGIN_AUTH_LENENC_CLIENT_DATA
 )
-"""What vgate can do for a client. Whatever would change the bytes of an answer that one server gives stays out:
-compression, DEPRECATE_EOF, SESSION_TRACK, OPTIONAL_RESULTSET_METADATA, QUERY_ATTRIBUTES."""
+"""What vgate can do for a client. Whatever would change the packets of an answer that one server gives stays out:
+DEPRECATE_EOF, SESSION_TRACK, OPTIONAL_RESULTSET_METADATA, QUERY_ATTRIBUTES."""
 
 _FIXED: Final = struct.Struct("<IIH22x")
 """How an answer of protocol 4.1 begins: flags, largest packet, collation, filler; an SSLRequest is just this."""

@@ -37,6 +37,7 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.frontend.auth import Accounts, Ask, Authentication, Denied, Granted, NeedKey, RsaKeys, Step
+from vgate.frontend.compression import Compression
 from vgate.frontend.greeting import (
     SCRAMBLE_LENGTH,
     Greeting,
@@ -380,13 +381,17 @@ class Handshake(asyncio.BufferedProtocol):
         transport = self._transport
         if transport.is_closing():  # connection_lost is on its way to this protocol, not to the next
             return
+        compression = Compression(transport) if login.capabilities & Capability.COMPRESS else None
         try:
-            client = self._reception.enter(login, transport)
+            client = self._reception.enter(login, compression or transport)
         except SqlError as error:
             self._refuse(error)
             return
         self._over = True
         self._send(Ok().payload())
+        if compression is not None:
+            compression.client = cast(asyncio.Protocol, client)
+            client = compression
         transport.set_protocol(cast(asyncio.BaseProtocol, client))
         late = bytes(self._inbox)
         self._gone()

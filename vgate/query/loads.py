@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from vgate.engine.call import Call
 from vgate.engine.load import run_load
-from vgate.errors import LOCAL_DISABLED, LOCAL_DISABLED_MARIADB, UNSUPPORTED
-from vgate.planner.plan import Pass
+from vgate.engine.load_shards import LoadRun
+from vgate.errors import LOCAL_DISABLED, LOCAL_DISABLED_MARIADB, NO_SUCH_TABLE, UNSUPPORTED
+from vgate.planner.loads import plan_load
+from vgate.planner.plan import Access, Pass
 from vgate.planner.references import resolve_name
 from vgate.query.cache import Cached
 from vgate.query.grants import check
@@ -18,7 +20,7 @@ from vgate.session.target import Target
 from vgate.sql.lexer import LexError
 from vgate.sql.load import LoadHead, read_load
 from vgate.sql.versioned import Flavour
-from vgate.vschema.model import VSchema
+from vgate.vschema.model import Table, VSchema
 from vgate.wire.constants import Capability
 
 if TYPE_CHECKING:
@@ -32,15 +34,43 @@ async def load(conversation: Conversation, cached: Cached, call: Call) -> bool:
         head = read_load(call.text, conversation.mode)
     except LexError:  # the server finds the words for it, or knows more than vgate
         return await conversation.execute(cached, call)
-    if not head.local or not isinstance(cached.plan, Pass):
+    target = session.target
+    sharded = _sharded(head, target, conversation.gate.cluster.vschema)
+    if not head.local or (sharded is None and not isinstance(cached.plan, Pass)):
         return await conversation.execute(cached, call)
+    keyspace = sharded.name.keyspace if sharded is not None else conversation.keyspace_of(cached.plan)
     if not session.login.capabilities & Capability.LOCAL_FILES:
-        mysql = conversation.gate.cluster.facts_for(cached.plan.keyspace).flavour is Flavour.MYSQL
+        mysql = conversation.gate.cluster.facts_for(keyspace).flavour is Flavour.MYSQL
         raise LOCAL_DISABLED() if mysql else LOCAL_DISABLED_MARIADB()
-    check(session.login, cached.plan)
+    check(session.login, Pass(keyspace, Access.WRITE))
+    if sharded is not None:
+        return await _load_shards(conversation, head, sharded, call)
+    assert isinstance(cached.plan, Pass)
     check_ids(head, session.target, conversation.gate.cluster.vschema)
     conversation.check_ties(cached)
     return await run_load(call, conversation.place_of(cached.plan))
+
+
+def _sharded(head: LoadHead, target: Target, vschema: VSchema) -> Table | None:
+    """The table, if it is a sharded one and the client has not aimed at a shard."""
+    if target.shard is not None:
+        return None
+    database = head.name[0] if len(head.name) == 2 else None
+    name = resolve_name(database, head.name[-1], target.keyspace, vschema)
+    keyspace = vschema.keyspace(name.keyspace)
+    return keyspace.tables.get(name.table) if keyspace.sharded else None
+
+
+async def _load_shards(conversation: Conversation, head: LoadHead, table: Table, call: Call) -> bool:
+    if call.pins:
+        raise UNSUPPORTED(construct=f"{call.pins} in LOAD DATA into a sharded table")
+    gate = conversation.gate
+    info = gate.cluster.table(table.name) or await gate.cluster.load_table(table.name)
+    if info is None:
+        raise NO_SUCH_TABLE(name=str(table.name))
+    plan = plan_load(call.text, conversation.mode, head, table, info)
+    run = LoadRun(call, plan, gate.sequences, largest_row=gate.max_allowed_packet)
+    return await run.run()
 
 
 def check_ids(head: LoadHead, target: Target, vschema: VSchema) -> None:

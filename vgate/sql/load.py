@@ -32,9 +32,9 @@ class LoadFormat:
 class LoadHead:
     """A LOAD DATA statement. ``name``: the table, one or two parts. ``on_duplicate``: ``replace``, ``ignore`` or empty.
 
-    ``columns``: None without a list; a user variable in it keeps its ``@``. ``file_at``: where the file's name stands
-    with its quotes; ``name_at``: likewise the table's; ``sets``: True with a SET clause, or with what is not known.
-    ``skip_at``: the IGNORE n LINES clause, empty (0, 0) where there is none.
+    ``columns``: None without a list; a user variable in it keeps its ``@``. ``columns_at``: where the list begins, or
+    would; ``columns_end``: where it ends. ``sets``: True with a SET clause, or with what is not known. ``skip_at``: the
+    IGNORE n LINES clause, empty where there is none.
     """
 
     xml: bool
@@ -47,8 +47,9 @@ class LoadHead:
     format: LoadFormat
     columns: tuple[str, ...] | None
     sets: bool
-    name_at: tuple[int, int]
+    skip_at: tuple[int, int]
     columns_at: int
+    columns_end: int
 
 
 class _Reader:
@@ -59,6 +60,7 @@ class _Reader:
         self.mode = mode
         self.tokens = lexer_for(mode).tokens(text)
         self.at = 0
+        self.skip_at = (0, 0)
 
     @property
     def token(self) -> Token | None:
@@ -117,27 +119,26 @@ def read_load(text: bytes, mode: LexMode) -> LoadHead:
     on_duplicate = reader.take(b"replace", b"ignore").decode()
     reader.need(b"into")
     reader.need(b"table")
-    name, name_at = _table(reader)
+    name = _table(reader)
     partitions = bool(reader.take(b"partition"))
-    format_, charset, columns, sets, columns_at = LoadFormat(), "", None, True, 0
+    format_, charset, columns, sets, columns_at, columns_end = LoadFormat(), "", None, True, 0, 0
     if not xml and not partitions:
         charset = _charset(reader)
         format_ = _format(reader)
         columns_at = len(text) if reader.token is None else reader.token.start
         columns = _columns(reader)
+        columns_end = reader.tokens[reader.at - 1].end if columns is not None else columns_at
         reader.take(b";")
         sets = reader.token is not None
-    return LoadHead(xml, local, concurrent, on_duplicate, name, partitions, charset, format_, columns, sets, name_at,
-                    columns_at)  # fmt: skip
+    return LoadHead(xml, local, concurrent, on_duplicate, name, partitions, charset, format_, columns, sets,
+                    reader.skip_at, columns_at, columns_end)  # fmt: skip
 
 
-def _table(reader: _Reader) -> tuple[tuple[str, ...], tuple[int, int]]:
-    token = reader.token
-    start = token.start if token is not None else 0
+def _table(reader: _Reader) -> tuple[str, ...]:
     parts = [reader.name()]
     while reader.take(b"."):
         parts.append(reader.name())
-    return tuple(parts), (start, reader.tokens[reader.at - 1].end)
+    return tuple(parts)
 
 
 def _charset(reader: _Reader) -> str:
@@ -165,6 +166,7 @@ def _format(reader: _Reader) -> LoadFormat:
         while what := reader.take(b"starting", b"terminated"):
             reader.need(b"by")
             given["line_start" if what == b"starting" else "line_end"] = reader.string()
+    begin = reader.at
     if reader.take(b"ignore"):
         number = reader.word()
         if not number.isdigit():
@@ -172,6 +174,7 @@ def _format(reader: _Reader) -> LoadFormat:
         skip = int(number)
         reader.at += 1
         reader.need(b"lines", b"rows")
+        reader.skip_at = (reader.tokens[begin].start, reader.tokens[reader.at - 1].end)
     return LoadFormat(optionally=optionally, skip=skip, **given)
 
 

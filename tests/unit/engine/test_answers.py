@@ -7,7 +7,7 @@ that one server would have sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
@@ -65,6 +65,9 @@ class FakeClient:
 
     def attach(self, connection: BackendConnection) -> None:
         """Nothing is held back here."""
+
+    def attach_all(self, connections: Sequence[BackendConnection]) -> None:
+        """Nobody is killed here."""
 
     def detach(self) -> None:
         """Nor let go."""

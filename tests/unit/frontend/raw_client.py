@@ -42,7 +42,7 @@ def response(
     *,
     plugin: str | None = NATIVE,
     database: str | None = None,
-    flags: int = OFFERED,
+    flags: int = OFFERED & ~Capability.COMPRESS,
     collation: int = 45,
     attributes: dict[str, str] | None = None,
 ) -> bytes:
