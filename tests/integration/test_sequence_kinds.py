@@ -419,6 +419,37 @@ def test_a_sequence_of_the_vschema_may_be_of_any_kind(fresh: Cluster, start_vgat
         assert client.error("create sequence product.ids")[0] == 1050
 
 
+def test_a_sequence_of_the_vschema_may_be_a_named_row(fresh: Cluster, start_vgate: StartVgate) -> None:
+    """One table for all, ``id`` is the last value used: others may count in it by hand."""
+    process = start_vgate(VSCHEMA.replace("{plain: {}}", "{user_id: {type: sequence}, other: {type: sequence}}"))
+    with closing(process.connect("product", ssl_disabled=True)) as session:
+        client = Client(process, session)
+        assert client.error("select next value from user_id")[0] == 1146
+        client.run(
+            "create table vt_sequence (name varchar(64) not null, id bigint unsigned not null, primary key (name))",
+            "insert into vt_sequence (name, id) values ('user_id', 0)",
+        )
+        assert client.column("select next value from user_id") == [1]
+        assert client.column("select next 5 values from user_id") == [2]
+        assert client.column("select id from vt_sequence") == [6]
+        client.run("update vt_sequence set id = id + 1 where name = 'user_id'")
+        assert client.column("select user_id.NEXTVAL from dual where count = 2") == [8, 9]
+        assert client.error("select next value from other")[0] == 1146
+        assert client.rows("select * from vt_sequence") == (("user_id", 9),)
+
+
+def test_another_vgate_lets_go_before_a_restart_is_answered(client: Client, start_vgate: StartVgate) -> None:
+    other = start_vgate(VSCHEMA)
+    client.run("create sequence s step 1000")
+    with closing(other.connect("product", ssl_disabled=True)) as session:
+        theirs = Client(other, session)
+        assert values(client, "s", 2) + values(theirs, "s", 2) == [1001, 1002, 2001, 2002]
+        client.run("alter sequence s restart with 1")
+        assert values(theirs, "s", 2) + values(client, "s", 2) == [1001, 1002, 2001, 2002]
+        client.run("drop sequence s", "create simple sequence s")
+        assert values(theirs, "s", 2) + values(client, "s", 2) == [1, 2, 3, 4]
+
+
 def test_users_who_may_not(fresh: Cluster, start_vgate: StartVgate) -> None:
     config = yaml.safe_dump({"users": {
         USER: {"password": PASSWORD}, "reader": {"password": "r", "read_only": True},

@@ -14,12 +14,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from vgate.engine.output import Output
-from vgate.errors import INVALID_INCREMENT, NEXTVAL_PLACE, SEQUENCE_BATCH, UNSUPPORTED
+from vgate.errors import (
+    INVALID_INCREMENT,
+    NEXTVAL_PLACE,
+    SEQUENCE_BATCH,
+    UNKNOWN_SEQUENCE,
+    UNSUPPORTED,
+    SqlError,
+)
 from vgate.planner.plan import Const, NextValue
 from vgate.query.grants import check
 from vgate.query.sequence_ddl import WORDS, SequenceStatements
 from vgate.sequences.definition import key_of
-from vgate.session.session import Session
+from vgate.session.session import Diagnostic, Session
 from vgate.sql.nextval import Asking, SequenceCall, answered, find_asking
 from vgate.sql.sequences import Written
 from vgate.vschema.model import TableName, TableType
@@ -109,7 +116,10 @@ class SequenceWords:
     # -- answers --------------------------------------------------------------------------------------------------
 
     def next_value(self, packet: bytes) -> bool:
-        """Answer a framed ``SELECT seq.NEXTVAL`` whose value is in hand; False (and nothing done) otherwise."""
+        """Answer a framed ``SELECT seq.NEXTVAL`` that is known: at once if a value is in hand, else as soon as it is.
+
+        False (and nothing done) for anything else.
+        """
         conversation = self._conversation
         if len(packet) > KEPT or conversation.restricted:
             return False
@@ -118,9 +128,25 @@ class SequenceWords:
             return False
         value = conversation.gate.sequences.own.take_now(asked.key)
         if value is None:
-            return False
-        conversation.down.write(asked.answer(value, self._session))
+            conversation.down.start(self._later(asked, packet[5:]))
+        else:
+            conversation.down.write(asked.answer(value, self._session))
         return True
+
+    async def _later(self, asked: Asked, text: bytes) -> None:
+        """Answer ``SELECT seq.NEXTVAL`` when the value has come; without the sequence it is a statement like others."""
+        conversation, session = self._conversation, self._session
+        try:
+            values = await conversation.gate.sequences.own.take(asked.key, 1)
+        except SqlError as error:
+            if error.errno == UNKNOWN_SEQUENCE.errno:
+                await conversation.run(text)
+                return
+            session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            session.row_count = -1
+            session.found_rows = None
+            raise
+        conversation.down.write(asked.answer(values[0], session))
 
     async def answer(self, word: bytes, text: bytes, shape: bytes, out: Output) -> bytes | bool:
         """Answer a statement: then a bool, as ``Conversation.statement`` has it. Else the text that says the same

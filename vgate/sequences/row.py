@@ -30,6 +30,9 @@ Cells = tuple[bytes | None, ...]
 MARKER: Final = b"vitess_sequence"
 """What the table's comment contains (vttablet recognises sequences by nothing else)."""
 
+NAMED: Final = b"vt_sequence"
+"""The table of named sequences, each a row (name, id), where ``id`` is the last value that was used."""
+
 _DEADLOCK: Final = 1213
 """The server rolled back, whole, and asks to try again. (1205, lock wait timeout, is not tried again: the
 request has waited for innodb_lock_wait_timeout already.)"""
@@ -65,11 +68,13 @@ class StoreConnection(Protocol):
 class Reservation:
     """A block to be reserved. ``decide(next_id, cache)`` gives the ``next_id`` to write; it may raise a VgateError,
     and is called again if the transaction is repeated. ``verify``: look first whether the table is a sequence.
+    ``named``: it is a row of the table ``vt_sequence`` instead.
     """
 
     name: TableName
     decide: Callable[[int, int], int]
     verify: bool = True
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +124,13 @@ async def _attempt(connection: StoreConnection, reservation: Reservation) -> Out
     name = reservation.name
     try:
         await connection.execute(b"begin")
-        row = await connection.execute(select_row(name))
-        next_id = reservation.decide(*read_row(name, row.rows))
-        written = await connection.execute(update_row(name, next_id))
+        row = await connection.execute(select_named(name) if reservation.named else select_row(name))
+        if reservation.named:
+            next_id = reservation.decide(read_named(name, row.rows), 1)
+            written = await connection.execute(update_named(name, next_id))
+        else:
+            next_id = reservation.decide(*read_row(name, row.rows))
+            written = await connection.execute(update_row(name, next_id))
         if written.affected != 1:
             raise SEQUENCE_NOT_WRITTEN(name=name.table, count=written.affected)
     except SqlError as error:
@@ -180,6 +189,34 @@ def update_row(name: TableName, next_id: int) -> bytes:
 def raise_row(name: TableName, next_id: int) -> bytes:
     """The statement that raises the row where it is lower."""
     return b"update " + quoted(name) + b" set next_id = %d where id = 0 and next_id < %d" % (next_id, next_id)
+
+
+def raise_named(name: TableName, next_id: int) -> bytes:
+    """``raise_row`` for a row of the table of named sequences."""
+    last = next_id - 1
+    return b"update %b set id = %d where name = %b and id < %d" % (NAMED, last, _text(name), last)
+
+
+def select_named(name: TableName) -> bytes:
+    """``select_row`` for a sequence that is a row of the table of named ones."""
+    return b"select id from %b where name = %b for update" % (NAMED, _text(name))
+
+
+def update_named(name: TableName, next_id: int) -> bytes:
+    """``update_row`` likewise: what is kept is the last value used."""
+    return b"update %b set id = %d where name = %b" % (NAMED, next_id - 1, _text(name))
+
+
+def read_named(name: TableName, rows: Sequence[Cells]) -> int:
+    """The next value out of what ``select_named`` gave. Raises VgateError."""
+    if len(rows) != 1:
+        mend = f"make the row with `insert into vt_sequence (name, id) values ('{name.table}', 0)`"
+        raise SEQUENCE_ROWS(name=name.table, count=len(rows), what_to_do=mend)
+    return _integer(name, "id", rows[0][0]) + 1
+
+
+def _text(name: TableName) -> bytes:
+    return b"_utf8mb4 x'%b'" % name.table.encode("utf-8").hex().encode("ascii")
 
 
 def select_properties(name: TableName) -> bytes:

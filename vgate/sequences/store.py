@@ -5,13 +5,23 @@ It does not know what is reserved, and never uses a client's transaction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from vgate.backend.cluster import Cluster
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.errors import ServerError
-from vgate.sequences.row import Outcome, Reply, Reservation, raise_row, reserve_on
+from vgate.sequences.row import (
+    NotReserved,
+    Outcome,
+    Reply,
+    Reservation,
+    Reserved,
+    raise_named,
+    raise_row,
+    reserve_on,
+    select_named,
+)
 from vgate.vschema.model import TableName
 
 _NO_TABLE: Final = 1146
@@ -38,17 +48,54 @@ class ClusterStore:
     """The ``SequenceStore`` of a running vgate."""
 
     cluster: Cluster
+    named: set[TableName] = field(default_factory=set)
+    """Sequences without a table of their own, that were found among the named ones."""
 
     async def reserve(self, reservation: Reservation) -> Outcome:
-        """Reserve a block. Raises SqlError where no connection can be had: nothing was begun then."""
-        async with self.cluster.connection(reservation.name.keyspace, 0) as backend:
-            return await reserve_on(_Connection(backend), reservation)
+        """Reserve a block. Raises SqlError where no connection can be had: nothing was begun then.
+
+        A sequence without a table of its own may be a row of ``vt_sequence``; if it is not, the missing table is told.
+        """
+        name = reservation.name
+        async with self.cluster.connection(name.keyspace, 0) as backend:
+            connection = _Connection(backend)
+            outcome: Outcome
+            if name not in self.named:
+                outcome = await reserve_on(connection, reservation)
+                if not _has_no_table(outcome):
+                    return outcome
+                if not await _is_named(connection, name):
+                    return outcome
+            outcome = await reserve_on(connection, replace(reservation, named=True, verify=False))
+            if isinstance(outcome, Reserved):
+                self.named.add(name)
+            else:
+                self.named.discard(name)
+            return outcome
 
     async def raise_to(self, name: TableName, next_id: int) -> None:
         """See ``SequenceStore``. Raises SqlError."""
         async with self.cluster.connection(name.keyspace, 0) as backend:
-            try:
-                await backend.query(raise_row(name, next_id))
-            except ServerError as error:
-                if error.errno != _NO_TABLE:
-                    raise
+            for raising in (raise_row, raise_named):
+                try:
+                    await backend.query(raising(name, next_id))
+                except ServerError as error:
+                    if error.errno != _NO_TABLE:
+                        raise
+                else:
+                    return
+
+
+def _has_no_table(outcome: Outcome) -> bool:
+    error = outcome.error if isinstance(outcome, NotReserved) else None
+    return isinstance(error, ServerError) and error.errno == _NO_TABLE
+
+
+async def _is_named(connection: _Connection, name: TableName) -> bool:
+    """True if ``vt_sequence`` has a row for it."""
+    try:
+        return bool((await connection.execute(select_named(name).removesuffix(b" for update"))).rows)
+    except ServerError as error:
+        if error.errno != _NO_TABLE:
+            raise
+        return False
