@@ -291,17 +291,26 @@ class Scope:
         """
         if self.broken:
             raise TRANSACTION_BROKEN()
-        for place in [place for place in self.held if place in self.begun]:
-            try:
-                await self.held[place].query(statement)
-            except BaseException:
-                await self._break()
-                raise
+        places = [place for place in self.held if place in self.begun]
+        try:
+            await self._together(places, statement)
+        except BaseException:
+            await self._break()
+            raise
 
     async def mark(self, places: list[Place]) -> None:
         """A savepoint for the one statement about to run on several shards of the client's transaction."""
-        for place in places:
-            await self.held[place].query(f"SAVEPOINT {STATEMENT_SAVEPOINT}")
+        await self._together(places, f"SAVEPOINT {STATEMENT_SAVEPOINT}")
+
+    async def _together(self, places: Collection[Place], statement: str) -> None:
+        """Run a statement on several shards at once, to its end on each; raises the first shard's error.
+
+        All connections are the session's already, so nobody waits for anybody else's.
+        """
+        results = await asyncio.gather(*(self.held[place].query(statement) for place in places), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
     async def undo(self, places: list[Place]) -> None:
         """Undo the marked statement on every shard. If one cannot, the whole transaction is rolled back and broken."""
