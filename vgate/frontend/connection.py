@@ -1,7 +1,7 @@
 """A client's connection in the command phase: cuts bytes into commands, gives them to the conversation, in order.
 
 The handshake is over when this protocol gets the transport. It does not know SQL, plans or backends beyond the one it
-must hold back while its client is slow.
+must hold back while its client is slow. It is long, but one thing: a state machine whose invariants all methods share.
 
 Invariants
 1. At most one command is being answered (``_busy``); what arrives meanwhile waits in ``_buffer``, which reading

@@ -1,9 +1,8 @@
 """One client's statements, from their text to the end of their answer.
 
-Two ways through, with the seam in ``fast``: a statement whose plan is known, whose one shard follows from a literal and
-for which a ready connection is idle, is relayed in the same callback that brought it, without a task; all else
-is an ordinary coroutine, ``run``. Statements the session answers itself are in ``query.own``. It does not know packets'
-framing beyond the command byte, nor how the client is connected.
+Two ways through, with the seam in ``query.fast``: what a known plan and an idle connection can do at once is done in
+the callback that brought it; all else is an ordinary coroutine, ``run``. Statements the session answers itself are in
+``query.own``. It does not know packets' framing beyond the command byte, nor how the client is connected.
 
 Invariants
 1. One statement at a time: the frontend calls ``fast`` or ``run`` only when the last one has ended.
@@ -16,21 +15,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any, Final, Protocol, assert_never
+from typing import Final, assert_never
 
-from vgate.backend.connection import BackendConnection
-from vgate.backend.pool import Pool
 from vgate.engine.call import Call
 from vgate.engine.insert import InsertRun
 from vgate.engine.judge import let_a_server_read
-from vgate.engine.output import AnswerCut, Downstream, Output
+from vgate.engine.output import AnswerCut, Output
 from vgate.engine.route import run_any, run_everywhere, run_next, run_route
 from vgate.engine.schemas import run_schemas
-from vgate.engine.single import certainly_generated, run_single, settle
+from vgate.engine.single import run_single
 from vgate.engine.vindex_rows import run_vindex_rows
-from vgate.errors import EMPTY_QUERY, NO_DATABASE, NO_SUCH_TABLE, UNREADABLE, UNSUPPORTED, SqlError, VgateError
+from vgate.errors import EMPTY_QUERY, NO_DATABASE, NO_SUCH_TABLE, UNREADABLE, UNSUPPORTED, SqlError
 from vgate.planner.build import access_of, plan, syntax_error
 from vgate.planner.catalog import NeedTables
 from vgate.planner.plan import (
@@ -51,8 +47,9 @@ from vgate.planner.plan import (
 from vgate.planner.resolve import fast_point
 from vgate.query import grants
 from vgate.query.asking import SequenceWords, may_concern
-from vgate.query.cache import DIGITS, Cached, Slots
+from vgate.query.cache import Cached, Slots
 from vgate.query.catalog import Catalog
+from vgate.query.fast import LONG, Client, FastPath
 from vgate.query.gate import Gate
 from vgate.query.loads import load
 from vgate.query.own import OwnStatements
@@ -71,19 +68,13 @@ from vgate.sql.rows import insert_shape
 from vgate.sql.statements import FIRST_WORDS, recognise
 from vgate.sql.versioned import Flavour, expand
 from vgate.transactions.scope import Place, Scope
-from vgate.wire.binary import execute_payload
-from vgate.wire.constants import Capability, Status
-from vgate.wire.packets import err_payload, frame, read_ok
-from vgate.wire.response import Response
+from vgate.wire.constants import Capability
 
 _BLANKS: Final = rb"(?:[\s(]|/\*[^\x00]*?\*/|#[^\n]*+|--(?=[\x01-\x20\x7f]|\Z)[^\n]*+)*+"
 _FIRST_WORD: Final = re.compile(_BLANKS + rb"([A-Za-z]+)")
 _NOTHING: Final = re.compile(_BLANKS)
 _NEXT: Final = re.compile(rb"\bnext\b", re.I)
 _INSERT: Final = re.compile(_BLANKS + rb"(?:insert|replace)\b", re.I)
-_IN_TRANS: Final = Status.IN_TRANS
-LONG: Final = 1 << 15
-"""Bytes of a statement that is read in slices."""
 
 LONG_SHAPE: Final = 1 << 10
 """Bytes of an INSERT's shape from which on its rows are looked at one by one."""
@@ -92,26 +83,11 @@ ATTEMPTS: Final = 3
 """How often a plan is made anew because tables it needs had to be asked for."""
 
 
-class Client(Downstream, Protocol):
-    """The client's connection as its conversation sees it."""
-
-    def ready(self) -> None:
-        """The answer is complete; the next command may come."""
-        ...
-
-    def hang_up(self) -> None:
-        """Close the connection once the answer has gone out."""
-        ...
-
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine for the rest of this command."""
-        ...
-
-
-class Conversation:
+class Conversation(FastPath):
     """See the module."""
 
     def __init__(self, gate: Gate, login: Login, down: Client) -> None:
+        super().__init__()
         self.gate = gate
         self.session = Session(login)
         self.session.settings = gate.settings_of_login(login)
@@ -126,12 +102,6 @@ class Conversation:
         self.mode = LexMode()
         self.running = b""  # the statement that runs as a task, since ``began``
         self.began = 0.0
-        self._again = b""  # the framed COM_QUERY, or the payload of the COM_STMT_EXECUTE, under way
-        self._executes = False
-        self._place = ("", 0)
-        self._pool: Pool | None = None
-        self._passed = False
-        self._cached = Cached(Refuse(EMPTY_QUERY()))
         self.session.target = gate.target(login.database) if login.database else Target()
         self.refresh()
 
@@ -165,174 +135,6 @@ class Conversation:
         if target.keyspace is not None and target.shard is not None:
             keyspace = self.gate.cluster.vschema.keyspace(target.keyspace)
             self.any_index = keyspace.shard_map.index_of(target.shard) or 0
-
-    def relayed(self) -> bytes:
-        """The statement that was relayed last."""
-        if not self._executes:
-            return self._again[5:]
-        statement = self.prepared.find(int.from_bytes(self._again[1:5], "little"))
-        return b"" if statement is None else statement.template.text
-
-    # -- the fast path --------------------------------------------------------------------------------------------
-
-    def fast(self, packet: bytes) -> bool:
-        """Relay a framed COM_QUERY at once, if all it needs is at hand; False (and nothing done) otherwise."""
-        if len(packet) > LONG or self.restricted:
-            return False
-        partition = self.partition
-        slots: Slots
-        text = packet[5:]
-        start = text.rstrip(DIGITS)
-        cached = partition.starts.get(start)
-        if cached is not None and len(start) < len(text):
-            slots = [text[len(start) :]]
-        else:
-            try:
-                shape, slots = self._split(text, partition.plain)
-            except LexError:
-                return False
-            cached = partition.fast.get(shape)
-            if cached is None:
-                return False
-        connection = self._connection_for(cached, slots)
-        if connection is None:
-            return False
-        self._again = packet
-        self._executes = False
-        self.down.attach(connection)
-        connection.relay(packet, self, head=cached.head)
-        return True
-
-    def fast_execution(self, payload: bytes) -> bool:
-        """As ``fast``, for a COM_STMT_EXECUTE of a statement that the connection at hand has prepared."""
-        statement = self.prepared.find(int.from_bytes(payload[1:5], "little"))
-        if statement is None or statement.own is not None or statement.long_data or self.restricted:
-            return False
-        cached = self.partition.fast.get(statement.template.shape)
-        if cached is None or len(payload) > LONG:
-            return False
-        try:
-            bound = statement.read(payload)
-        except VgateError:
-            return False
-        if bound.flags or statement.cursor is not None:
-            return False
-        connection = self._connection_for(cached, statement.template.slots(self.prepared.literals(bound)))
-        if connection is None:
-            return False
-        handle = connection.handles.get((connection.settings, statement.template.text))
-        if handle is None:
-            if self._pool is not None:
-                self._pool.release(connection)
-            return False
-        self._again = payload
-        self._executes = True
-        self.down.attach(connection)
-        connection.relay(frame(execute_payload(handle.id, bound, payload)), self)
-        return True
-
-    def _connection_for(self, cached: Cached, slots: Slots) -> BackendConnection | None:
-        """A ready connection to the one shard that these literals lead to; None where that takes more than a look."""
-        servers = self.gate.cluster.keyspaces[cached.fast_keyspace]
-        point = cached.point
-        if point is not None:
-            keyspace_id = point(slots)
-            if keyspace_id is None:
-                return None
-            index = servers.find(keyspace_id)
-        else:
-            index = self.any_index
-        session = self.session
-        scope = self.scope
-        if session.isolation_once:
-            return None
-        if scope.held or session.in_transaction:
-            place = (cached.fast_keyspace, index)
-            held = scope.held.get(place)
-            if (
-                held is None
-                or not held.usable
-                or held.settings is not session.settings
-                or scope.broken
-                or (session.in_transaction and place not in scope.begun)
-            ):
-                return None
-            connection = held
-            self._pool = None
-        else:
-            pool = servers.pools[self.found_rows][index]
-            taken = pool.take_now(session.settings)
-            if taken is None:
-                return None
-            connection = taken
-            self._pool = pool
-        self._place = (cached.fast_keyspace, index)
-        self._cached = cached
-        self._passed = False
-        return connection
-
-    def received(self, data: bytes, response: Response) -> None:
-        self._passed = True
-        self.down.write(data)
-
-    def finished(self, connection: BackendConnection) -> None:
-        session, cached = self.session, self._cached
-        response = connection.response
-        self.down.detach()
-        expected = session.in_transaction
-        if response.error is not None or response.warnings or (response.status & _IN_TRANS) != expected:
-            self.down.start(self._settle(connection, response))
-            return
-        if response.ok is not None:
-            ok = read_ok(response.ok)
-            if ok.insert_id:
-                if self._executes or not certainly_generated(self._again[5:], ok.insert_id):
-                    self.down.start(self._settle(connection, response))
-                    return
-                session.insert_id = ok.insert_id
-            session.row_count = ok.affected
-        else:
-            session.row_count = -1
-            if response.head and not self._executes:
-                cached.head = response.head
-        session.found_rows = None
-        if session.diagnostics and not (session.keeps_warnings and cached.found.names_no_table):
-            session.diagnostics = []
-        if self._pool is not None:
-            self._pool.release(connection)
-        self.down.ready()
-
-    def lost(self, connection: BackendConnection, error: VgateError) -> None:
-        self.down.detach()
-        if self._pool is None:
-            self.scope.drop(self._place)
-        number = connection.next_number() if self._passed else 1
-        if number is None:
-            self.down.abort()
-        elif self._passed:
-            payload = err_payload(error.errno, error.sqlstate, error.message)
-            connection.response.error = payload
-            self.down.write(frame(payload, number))
-            self.down.start(self._settle(connection, connection.response))
-        elif self._cached.read and self._pool is not None:
-            again = self._again
-            self.down.start(self.prepared.execute(again) if self._executes else self.run(again[5:]))
-        else:
-            self.down.write(frame(err_payload(error.errno, error.sqlstate, error.message), 1))
-            self.down.ready()
-
-    async def _settle(self, connection: BackendConnection, response: Response) -> None:
-        """The rest of a fast statement that ended with warnings, an error or another transaction state."""
-        text = b"" if self._executes else self._again[5:]
-        call = self.call(text, [], Output(self.down, self.session), self._cached)
-        if self._pool is not None:
-            self.scope.enrol(connection)
-        try:
-            await settle(call, self._place, connection, response)
-        except SqlError as error:
-            self.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
-        finally:
-            self.scope.give_back(self._place, connection)
 
     # -- the whole path -------------------------------------------------------------------------------------------
 
@@ -430,7 +232,7 @@ class Conversation:
         """
         insert = _INSERT.match(text) is not None
         if len(text) < LONG:
-            shape, slots = self._split(text)
+            shape, slots = self.lexer.split(text)
             if not insert or len(shape) < LONG_SHAPE:
                 return shape, slots
         steps = insert_shape(text, self.mode) if insert else self.lexer.split_slowly(text)

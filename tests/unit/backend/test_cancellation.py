@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from enum import Enum, auto
 from functools import partial
 from itertools import count
@@ -111,6 +111,9 @@ class Client:
 
     def attach(self, connection: BackendConnection) -> None:
         """It is never slow."""
+
+    def attach_all(self, connections: Sequence[BackendConnection]) -> None:
+        """It is not killed: its task is."""
 
     def detach(self) -> None:
         """Nor then."""

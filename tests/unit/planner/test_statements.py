@@ -203,7 +203,7 @@ COLUMNS = [
     ("alter table t change a b bigint", [ChangedColumn("a", stays=False)]),
     ("alter table t change column a A bigint not null", [ChangedColumn("a", stays=True, type="bigint not null")]),
     ("alter table t modify a int(11) unsigned", [ChangedColumn("a", stays=True, type="int ( ? ) unsigned")]),
-    ("alter table t modify a int auto_increment", [ChangedColumn("a", stays=True)]),
+    ("alter table t modify a int auto_increment", [ChangedColumn("a", stays=True, type="int auto_increment")]),
     ("alter table t modify a bigint as (b) stored", [ChangedColumn("a", stays=True)]),
     ("alter table t add a int, alter b set default 5, alter column b drop default", []),
     (

@@ -1,4 +1,7 @@
-"""The asyncio shell, with a store whose every step the test decides: the line, single flight, cancellation, errors."""
+"""The asyncio shell, with a store whose every step the test decides: the line, single flight, cancellation, errors.
+
+All tests drive one thing with one set of tools, so they stay together.
+"""
 
 from __future__ import annotations
 
