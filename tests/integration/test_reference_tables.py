@@ -165,10 +165,21 @@ def test_what_would_make_copies_unlike_is_refused(oracle: Oracle, sql: str, cons
 def test_a_counter_without_a_sequence_is_refused(fresh: Cluster, start_vgate: StartVgate) -> None:
     vgate = start_vgate(VSCHEMA)
     with closing(vgate.connect("customer")) as client:
-        ok(client, "create table city (id int auto_increment primary key, name varchar(20))")
+        for shard in ("-80", "80-"):  # through vgate it would have a sequence
+            vgate.query("create table city (id int auto_increment primary key, name varchar(20))", f"customer:{shard}")
         assert "count by itself" in (ask(client, "insert into city (name) values ('x')").error or (0, ""))[1]
         assert "count by itself" in (ask(client, "insert into city values (0, 'x')").error or (0, ""))[1]
         ok(client, "insert into city values (1, 'x')")
+
+
+def test_a_counter_made_through_vgate_has_a_sequence(fresh: Cluster, start_vgate: StartVgate) -> None:
+    vgate = start_vgate(VSCHEMA)
+    with closing(vgate.connect("customer")) as client:
+        ok(client, "create table city (id int auto_increment primary key, name varchar(20))")
+        ok(client, "insert into city (name) values ('x'), ('y')")
+        copies = [vgate.query("select id, name from city", f"customer:{shard}") for shard in ("-80", "80-")]
+    assert copies[0] == copies[1]
+    assert len(copies[0]) == 2
 
 
 def test_below_repeatable_read_writes_are_refused(oracle: Oracle) -> None:

@@ -31,7 +31,7 @@ from vgate.planner.definitions import (
 from vgate.planner.statements import Words
 from vgate.sql.alter_vschema import AddAutoIncrement, AddVindex, Change, VindexSpec
 from vgate.sql.lexer import LexMode
-from vgate.vschema.model import ColumnVindex, DdlOptions, Keyspace, Table, TableName, VSchema
+from vgate.vschema.model import ColumnVindex, DdlOptions, Keyspace, Table, TableName, TableType, VSchema
 from vgate.vschema.names import OWN_SEQUENCE
 
 _INTEGERS: Final = re.compile(r"(?:tiny|small|medium|big)?int(?:eger)?\b|serial\b")
@@ -141,8 +141,10 @@ class _Rules:
         if qualifier is not None and qualifier != self.name.keyspace:
             return False
         parent = self.keyspace.tables.get(name)
-        if parent is not None and parent.type == "reference":
+        if parent is not None and parent.type is TableType.REFERENCE:
             return True
+        if not self.sharding:  # a reference table: its rows are everywhere, those of others are not
+            return name == self.name.table
         if name == self.name.table:
             theirs, their_type = self.sharding, self.vindex_type
         else:
@@ -244,7 +246,7 @@ def _create(words: Words, keyspace: str | None, vschema: VSchema) -> Definition 
     counting = body.counting
     if any(column.type.startswith("serial") for column in body.columns):
         raise UNSUPPORTED(construct="SERIAL; write BIGINT UNSIGNED NOT NULL AUTO_INCREMENT UNIQUE")
-    if not rules.sharding:
+    if rules.listed is None:
         _place(rules, body)
     sequence = None
     if counting is not None and counting.counter is not None:
@@ -258,6 +260,8 @@ def _create_like(words: Words, rules: _Rules, keyspace: str | None, vschema: VSc
     """A copy is sharded as its original is, and counts for itself."""
     other = _name(words, keyspace, vschema)
     original = None if other is None else vschema.keyspace(other.keyspace).tables.get(other.table)
+    if rules.listed is not None and rules.listed.type is TableType.REFERENCE:
+        return None
     if original is None or original.primary_vindex is None or original.name.keyspace != rules.name.keyspace:
         if rules.listed is None:
             raise TABLE_NOT_LISTED(name=rules.name, statement=_statement(rules.name, "hash", "id"))
@@ -335,7 +339,7 @@ def _alter(words: Words, keyspace: str | None, vschema: VSchema) -> Definition |
         words.at += 1
     words.accept("nowait")
     rules = _Rules(name, vschema)
-    if not rules.sharding:
+    if rules.listed is None:
         return None
     parts = _alter_parts(words)
     made = _Altered(rules, words)

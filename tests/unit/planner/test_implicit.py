@@ -272,3 +272,17 @@ def test_keys_that_one_shard_can_guard_are_fine(statement: str) -> None:
 )  # fmt: skip
 def test_other_statements_are_none_of_its_business(statement: str) -> None:
     assert read_definition(statement.encode(), LexMode(), "ks", STRICT) is None
+
+
+def test_a_reference_table_has_all_its_rows_on_every_shard() -> None:
+    options = "require_explicit_routing: false"
+    text = VSCHEMA.format(options=options).replace("      orders:", "      country: {type: reference}\n      orders:")
+    found = parse_vschema(text, filename="", environ={}, read_file=lambda name: name)
+    made = read("create table country (id int auto_increment primary key, c int unique, p int references country (id))",
+                found)  # fmt: skip
+    assert b"unique" in made.text
+    assert b"references" in made.text
+    assert made.changes == (AddAutoIncrement("ks", "country", "id", "AUTO_SEQ_country", "ks"),)
+    assert read("alter table orders add foreign key (c) references country (id)", found).notes == ()
+    with pytest.raises(VgateError, match="foreign_keys: drop"):
+        read("alter table country add foreign key (c) references customer (id)", found)
