@@ -10,7 +10,6 @@ answer an OK either way. It does not know packets' framing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -82,9 +81,9 @@ class PreparedStatement:
 
     def read(self, payload: bytes) -> Bound:
         """Read a COM_STMT_EXECUTE of this statement, and keep its types. Raises WRONG_ARGUMENTS, MALFORMED."""
-        ahead: Mapping[int, bytes] = {index: bytes(value) for index, value in self.long_data.items()}
+        ahead = {index: bytes(value) for index, value in self.long_data.items()} if self.long_data else None
         try:
-            bound = read_execution(payload, self.template.parameters, self.types, dict(ahead) or None)
+            bound = read_execution(payload, self.template.parameters, self.types, ahead)
         except UnboundTypes:
             raise WRONG_ARGUMENTS() from None
         except MalformedPacket as error:

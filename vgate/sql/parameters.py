@@ -18,10 +18,13 @@ from vgate.sql.names import decoded, encoded
 SlotSource = bytes | int | tuple[bytes | int, ...]
 """A literal of the text, the number of a parameter, or a list of such."""
 
-_INTEGERS: Final = {
+_FORMATS: Final = {
     0x01: ("<b", "<B"), 0x02: ("<h", "<H"), 0x0D: ("<H", "<H"), 0x03: ("<i", "<I"), 0x09: ("<i", "<I"),
     0x08: ("<q", "<Q"),
 }  # fmt: skip
+_INTEGERS: Final = {
+    kind: tuple(struct.Struct(one).unpack for one in formats) for kind, formats in _FORMATS.items()
+}
 _BLOBS: Final = frozenset({0xF9, 0xFA, 0xFB, 0xFC, 0x10, 0xFF})
 _DECIMALS: Final = frozenset({0x00, 0xF6})
 _WORD_BEFORE: Final = re.compile(rb"[\w$\x80-\xff]\Z")
@@ -33,7 +36,8 @@ _TRAPS: Final = frozenset({"big5", "cp932", "gbk", "gb18030", "sjis"})
 class Template:
     """A prepared statement's text, taken apart.
 
-    ``stand_in``: the text with a literal for each parameter, for the planner; ``parts``: the text between parameters.
+    ``stand_in``: the text with a literal for each parameter, for the planner; ``parts``: the text between parameters;
+    ``direct``: its parameters are its literals, in order.
     """
 
     text: bytes
@@ -41,6 +45,7 @@ class Template:
     shape: bytes
     parts: tuple[bytes, ...]
     sources: tuple[SlotSource, ...]
+    direct: bool
 
     @property
     def parameters(self) -> int:
@@ -49,6 +54,8 @@ class Template:
 
     def slots(self, literals: list[bytes]) -> Slots:
         """The slots of an execution whose parameters are those literals."""
+        if self.direct:
+            return list(literals)
         found: Slots = []
         for source in self.sources:
             if isinstance(source, int):
@@ -92,7 +99,8 @@ def read_template(text: bytes, mode: LexMode) -> Template:
                 number.get(token.start, stand_in[token.start : token.end])
                 for token in lexer.scan(stand_in[:end], start) if token.kind in LITERALS
             ))  # fmt: skip
-    return Template(text, stand_in, shape, tuple(parts), tuple(sources))
+    direct = sources == list(range(len(marks)))
+    return Template(text, stand_in, shape, tuple(parts), tuple(sources), direct)
 
 
 def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode) -> bytes:
@@ -100,7 +108,7 @@ def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode) -> by
     if value is None:
         return b"NULL"
     if kind in _INTEGERS:
-        return b"%d" % struct.unpack(_INTEGERS[kind][unsigned], value)[0]
+        return b"%d" % _INTEGERS[kind][unsigned](value)[0]
     if kind in (0x04, 0x05):
         number: float = struct.unpack("<f" if kind == 0x04 else "<d", value)[0]
         text = repr(number)

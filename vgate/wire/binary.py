@@ -16,6 +16,9 @@ _TEMPORAL: Final = {0x07: (0, 4, 7, 11), 0x0A: (0, 4, 7, 11), 0x0C: (0, 4, 7, 11
 _LENGTH_ENCODED: Final = frozenset({0x00, 0x0F, 0x10, *range(0xF5, 0x100)})
 NULL: Final = 0x06
 
+_ID_AND_FLAGS: Final = struct.Struct("<IB").unpack_from
+_HEAD: Final = struct.Struct("<BIBI").pack
+
 _INTEGERS: Final = {
     (0x01, False): "<b", (0x01, True): "<B", (0x02, False): "<h", (0x02, True): "<H", (0x0D, False): "<H",
     (0x0D, True): "<H", (0x03, False): "<i", (0x03, True): "<I", (0x09, False): "<i", (0x09, True): "<I",
@@ -63,7 +66,7 @@ def read_execution(
     """
     if len(payload) < 10:
         raise MalformedPacket("COM_STMT_EXECUTE cut off")
-    statement_id, flags = struct.unpack_from("<IB", payload, 1)
+    statement_id, flags = _ID_AND_FLAGS(payload, 1)
     if count == 0:
         return Execution(statement_id, flags, b"", b"", len(payload), [])
     at = 10 + (count + 7) // 8
@@ -82,8 +85,14 @@ def read_execution(
     values_at = at
     parameters: list[Parameter] = []
     for index in range(count):
-        kind, unsigned = types[2 * index], bool(types[2 * index + 1] & 0x80)
-        if long_data is not None and index in long_data:
+        kind, unsigned = types[2 * index], types[2 * index + 1] & 0x80 != 0
+        width = _FIXED.get(kind)
+        if width is not None and long_data is None and not bitmap[index >> 3] >> (index & 7) & 1:
+            if at + width > len(payload):
+                raise MalformedPacket("COM_STMT_EXECUTE cut off in its values")
+            parameters.append(Parameter(kind, unsigned, payload[at : at + width]))
+            at += width
+        elif long_data is not None and index in long_data:
             parameters.append(Parameter(kind, unsigned, long_data[index]))
         elif kind == NULL or bitmap[index >> 3] >> (index & 7) & 1:
             parameters.append(Parameter(kind, unsigned, None))
