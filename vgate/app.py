@@ -52,6 +52,7 @@ from vgate.planner.columns import TableInfo
 from vgate.planner.explain import explain as plan_text
 from vgate.planner.plan import Planned, Refuse
 from vgate.query.cache import PlanCache
+from vgate.query.clients import WORDS, Clients
 from vgate.query.gate import Gate
 from vgate.query.living import LivingVSchema
 from vgate.query.siblings import Post, Siblings, posts
@@ -104,12 +105,13 @@ async def running(service: Service) -> AsyncIterator[tuple[Gate, Listener]]:
             sequences = EverySequence(own, VitessSequences(ClusterStore(cluster), owner))
             siblings, plans = Siblings(service.post, owner), PlanCache()
             living = LivingVSchema(cluster, plans, siblings, _file(service), service.vschema_stamp)
-            siblings.listen(living.heard)
             watcher = owner.create_task(living.watch())
             gate = Gate(
                 cluster, sequences, plans, living, max_allowed_packet=config.limits.max_allowed_packet,
                 max_insert_rows=config.limits.max_insert_rows,
             )  # fmt: skip
+            clients = Clients(gate, siblings)
+            siblings.listen(lambda what, name: (clients if what in WORDS else living).heard(what, name))
             listener = Listener(gate, config, cluster.facts_for(None))
             try:
                 yield gate, listener

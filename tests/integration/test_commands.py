@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pymysql
@@ -265,3 +266,36 @@ def test_kill_query_in_the_middle_of_the_rows_of_several_shards(
         assert ask(one, "select n from customer.customer where customer_id = 1").rows == ((50,),)
         assert ask(one, "commit").error is None
         assert ask(other, "select n from customer.customer where customer_id = 1").rows == ((50,),)
+
+
+def test_workers_list_and_kill_each_others_clients(fresh: Cluster, start_vgate: StartVgate) -> None:
+    """A client does not know which worker it has."""
+    vgate = start_vgate("keyspaces: {product: {shards: ['-']}}", arguments=("--workers", "3"))
+    connections = [vgate.connect("product") for _ in range(9)]
+    try:
+        first, *rest = connections
+        numbers = [number_of(connection) for connection in rest]
+        assert len(set(numbers)) == len(rest)
+        listed = {row[0]: row for row in ask(first, "show processlist").rows}
+        assert {number_of(first), *numbers} <= set(listed)
+        slow = [Later(connection, "select sleep(60)") for connection in rest]
+        for number in numbers:
+            until(partial(_is_running, first, number), "it does not run")
+        for number in numbers:
+            assert ask(first, f"kill query {number}").error is None
+        for one in slow:
+            answer = one.result()
+            assert answer.rows == ((1,),) or (answer.error or (0,))[0] == INTERRUPTED
+        for number, connection in zip(numbers, rest, strict=True):
+            assert ask(first, f"kill {number}").error is None
+            with pytest.raises(pymysql.err.MySQLError):
+                connection.query("select 1")
+            assert (ask(first, f"kill {number}").error or (0,))[0] == NO_SUCH_THREAD
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def _is_running(connection: Connection, number: int) -> bool:
+    rows = ask(connection, f"select info from information_schema.processlist where id = {number}").rows
+    return rows == (("select sleep(60)",),)

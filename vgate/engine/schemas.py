@@ -8,7 +8,7 @@ itself. The server does the rest. It does not know which keyspaces a query is ab
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -38,7 +38,11 @@ _NO_ALIAS: Final = frozenset(_NO_ALIAS_NAMES.split())
 """What may follow a table that has no alias."""
 
 
-async def run_schemas(call: Call, plan: Schemas, processes: Sequence[Process]) -> bool:
+Processes = Callable[[], Awaitable[Sequence[Process]]]
+"""Gives the clients that the user may see."""
+
+
+async def run_schemas(call: Call, plan: Schemas, processes: Processes) -> bool:
     """Run the query on one server; False if its answer was an error the server gave."""
     login = call.session.login
     allowed = [one for one in plan.keyspaces if login.keyspaces is None or one in login.keyspaces]
@@ -57,7 +61,7 @@ class _Schemas:
     """One text for the server of ``place``, with the rows of ``others``."""
 
     def __init__(
-        self, call: Call, text: bytes, place: Place, others: Sequence[str], processes: Sequence[Process]
+        self, call: Call, text: bytes, place: Place, others: Sequence[str], processes: Processes
     ) -> None:
         self._processes = processes
         self._call = call
@@ -154,7 +158,7 @@ class _Schemas:
             columns = _columns(like)
             self._columns.update(column.name.decode().lower() for column in columns)
             if table == "processlist":
-                rows = await rows_of(self._processes, columns, self._call.scope.cluster)
+                rows = await rows_of(await self._processes(), columns, self._call.scope.cluster)
                 self._derived[table] = b" UNION ALL ".join(rows)
                 return self._derived[table]
             spelled = self._spelled()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Final, assert_never
 
 from vgate.engine.call import Call
@@ -49,6 +50,7 @@ from vgate.query import grants
 from vgate.query.asking import SequenceWords, may_concern
 from vgate.query.cache import Cached, Slots
 from vgate.query.catalog import Catalog
+from vgate.query.clients import Clients
 from vgate.query.fast import LONG, Client, FastPath
 from vgate.query.gate import Gate
 from vgate.query.loads import load
@@ -95,6 +97,7 @@ class Conversation(FastPath):
         self.restricted = login.keyspaces is not None or login.read_only
         self.found_rows = bool(login.capabilities & Capability.FOUND_ROWS)
         self.scope = Scope(gate.cluster, self.session, found_rows=self.found_rows)
+        self.clients = Clients(gate, gate.living.siblings)
         self.own = OwnStatements(self)
         self.asking = SequenceWords(self)
         self.prepared = PreparedStatements(self)
@@ -358,7 +361,7 @@ class Conversation(FastPath):
             case VindexRows():
                 return await run_vindex_rows(call, node)
             case Schemas():
-                return await run_schemas(call, node, self.gate.processes(session.login))
+                return await run_schemas(call, node, partial(self.clients.processes, session.login))
             case EveryShard():
                 await self.tables.run(call, node)
                 return True

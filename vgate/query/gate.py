@@ -66,10 +66,9 @@ class Gate:
         """What COM_STATISTICS says: of a server's line that which vgate knows."""
         return b"Uptime: %d  Threads: %d" % (time.monotonic() - self.started, len(self.clients))
 
-    def processes(self, login: Login) -> list[Process]:
-        """The clients that a user may see and kill: those of the same name."""
-        return [self.clients[number].process() for number in sorted(self.clients)
-                if self.clients[number].user == login.user]  # fmt: skip
+    def processes(self, user: str) -> list[Process]:
+        """This worker's clients of that name."""
+        return [client.process() for client in self.clients.values() if client.user == user]
 
     def target(self, text: str) -> Target:
         """A target string, checked against the VSchema. Raises VgateError (1049, 1235)."""

@@ -117,9 +117,10 @@ class LivingVSchema:
         self.cluster.forget_tables(keyspace)
         self.plans.clear()
 
-    async def heard(self, what: str, name: str) -> None:
+    async def heard(self, what: str, name: str) -> str:
         """Another worker tells of a change."""
         if what == "tables":
             self._forget(name)
         else:
             await self.reload()
+        return ""

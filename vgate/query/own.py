@@ -18,9 +18,7 @@ from vgate.engine.route import run_next
 from vgate.engine.single import run_single
 from vgate.errors import (
     ACTIVE_TRANSACTION,
-    KILL_DENIED,
     NO_SAVEPOINT,
-    NO_SUCH_THREAD,
     UNSUPPORTED,
     WRITE_DENIED,
 )
@@ -131,7 +129,7 @@ class OwnStatements:
             case ShowVschema():
                 self._show_vschema(statement, out)
             case Kill(connection_id=number, query_only=query_only):
-                self._kill(number, query_only=query_only)
+                await self.conversation.clients.kill(number, self.session.login.user, query_only=query_only)
                 out.ok()
             case Vexplain(start=start):
                 await self._explain(text[start:], out)
@@ -470,16 +468,6 @@ class OwnStatements:
         if login.read_only:
             raise WRITE_DENIED(user=login.user, host=login.host)
         await self.conversation.gate.living.change([change])
-
-    # -- KILL -----------------------------------------------------------------------------------------------------
-
-    def _kill(self, number: int, *, query_only: bool) -> None:
-        victim = self.conversation.gate.clients.get(number)
-        if victim is None:
-            raise NO_SUCH_THREAD(id=number)
-        if victim.user != self.session.login.user:
-            raise KILL_DENIED(id=number)
-        victim.kill(query_only=query_only)
 
 
 def _insert_id(one: SystemVariable) -> int:

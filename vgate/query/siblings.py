@@ -1,8 +1,8 @@
-"""The other workers of this vgate, who are told when something changed that all of them keep.
+"""The other workers of this vgate, who are told when something changed that all of them keep, and asked what they know.
 
 Each worker has an inbox, a datagram socket whose other ends all workers hold; who tells waits until every other worker
 has done what the news asks for, so that a client who has its answer meets no worker that does not know. A worker that
-does not answer in time is given up with a line in the log. It does not know what the news means.
+does not answer in time is given up with a line in the log. It does not know what news and answers mean.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ PAUSE: Final = 0.005
 """Seconds until a full inbox is tried again."""
 
 LONGEST: Final = 1 << 16
+PART: Final = 1 << 14
+"""Characters of an answer in one datagram."""
 
-Heard = Callable[[str, str], Awaitable[None]]
-"""Does what the news (what, of what) asks for."""
+Heard = Callable[[str, str], Awaitable[str]]
+"""Does what the news (what, of what) asks for, and answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,22 @@ def posts(workers: int) -> list[Post]:
 
 
 @dataclass(slots=True)
+class _Question:
+    """What was told, until all have answered: who has not yet, and the answers so far."""
+
+    missing: set[int]
+    answers: dict[int, str]
+    done: asyncio.Event
+
+
+@dataclass(slots=True)
 class Siblings:
     """See the module. Without a post there are no others."""
 
     post: Post | None
     owner: asyncio.TaskGroup
     _last: int = 0
-    _waiting: dict[int, tuple[set[int], asyncio.Event]] = field(default_factory=dict)
+    _waiting: dict[int, _Question] = field(default_factory=dict)
 
     def listen(self, heard: Heard) -> None:
         """Hear what the others tell from now on."""
@@ -67,22 +78,23 @@ class Siblings:
         if self.post is not None:
             asyncio.get_running_loop().remove_reader(self.post.inbox)
 
-    async def tell(self, what: str, name: str = "") -> None:
-        """Tell all others, and wait until they have done it."""
+    async def tell(self, what: str, name: str = "") -> list[str]:
+        """Tell all others, and wait until they have done it; their answers, as far as they came in time."""
         if self.post is None or not self.post.others:
-            return
+            return []
         self._last = number = self._last + 1
-        missing, done = self._waiting[number] = set(self.post.others), asyncio.Event()
+        question = self._waiting[number] = _Question(set(self.post.others), {}, asyncio.Event())
         message = {"from": self.post.number, "id": number, "what": what, "name": name}
         try:
             async with asyncio.timeout(PATIENCE):
                 for other in self.post.others:
                     await self._send(other, message)
-                await done.wait()
+                await question.done.wait()
         except TimeoutError:
-            log.warning("workers %s have not taken up a change (%s %s) yet", sorted(missing), what, name)
+            log.warning("workers %s have not answered (%s %s) yet", sorted(question.missing), what, name)
         finally:
             del self._waiting[number]
+        return [answer for other, answer in question.answers.items() if other not in question.missing]
 
     async def _send(self, other: int, message: Mapping[str, object]) -> None:
         assert self.post is not None
@@ -103,19 +115,25 @@ class Siblings:
             except BlockingIOError:
                 return
             if "done" in message:
-                self._acknowledged(message["done"], message["from"])
+                self._answered(message["done"], message["from"], message["part"], last=message["last"])
             else:
                 self.owner.create_task(self._do(message, heard))
 
-    def _acknowledged(self, number: int, other: int) -> None:
-        missing, done = self._waiting.get(number, (set(), asyncio.Event()))
-        missing.discard(other)
-        if not missing:
-            done.set()
+    def _answered(self, number: int, other: int, part: str, *, last: bool) -> None:
+        question = self._waiting.get(number)
+        if question is None:
+            return
+        question.answers[other] = question.answers.get(other, "") + part
+        if last:
+            question.missing.discard(other)
+            if not question.missing:
+                question.done.set()
 
     async def _do(self, message: Mapping[str, object], heard: Heard) -> None:
         assert self.post is not None
-        await heard(str(message["what"]), str(message["name"]))
+        answer = await heard(str(message["what"]), str(message["name"]))
         other = message["from"]
         assert isinstance(other, int)
-        await self._send(other, {"from": self.post.number, "done": message["id"]})
+        for start in range(0, max(1, len(answer)), PART):
+            part, last = answer[start : start + PART], start + PART >= len(answer)
+            await self._send(other, {"from": self.post.number, "done": message["id"], "part": part, "last": last})
