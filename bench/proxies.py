@@ -167,6 +167,7 @@ def _pass_on(process: subprocess.Popen[str], said: queue.SimpleQueue[str | None]
 
 def _vschema(servers: Servers) -> dict[str, object]:
     return {
+        "metadata_keyspace": SEQUENCES,
         "keyspaces": {
             SEQUENCES: {
                 "sharded": False,

@@ -141,6 +141,13 @@ def fast_point(route: Route, mode: LexMode | None = None) -> FastPoint | None:
     return _plain_point(where, source.index, mode, careful) or careful
 
 
+def slot_of(route: Route) -> int:
+    """The slot that ``fast_point``'s closure looks at, where it stands there without a sign; else -1."""
+    where = route.where
+    source = where.sources[0] if isinstance(where, Points) else None
+    return source.index if isinstance(source, Slot) and not source.negative else -1
+
+
 def _plain_point(points: Points, index: int, mode: LexMode | None, careful: FastPoint | None) -> FastPoint | None:
     """What reads the plainest literals at a glance, and gives others to ``careful``; None where none is plain."""
     if points.column.kind is ColumnKind.INTEGER and points.vindex.type != "null":

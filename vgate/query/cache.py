@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 Slots = list[bytes | list[bytes]]
 
-DIGITS: Final = b"0123456789"
+_ZEROS: Final = bytes(ord("0") if chr(byte).isascii() and chr(byte).isdigit() else byte for byte in range(256))
+
+_TEXT: Final = 500
+
+KEYS: Final = 16
+"""How many texts of one shape are kept with their digits taken out: one for each length of the number that routes."""
 
 OVERHEAD: Final = 2500
 """Bytes a cached plan is taken to cost beyond its shape: nodes, dictionary entries, a closure, a result's head."""
@@ -34,7 +39,8 @@ class Cached:
     ``found``: what else is to be known of the statement.
     ``point`` makes the fast path possible: it gives the one keyspace id the literals lead to, or None where that
     takes more thought; ``anywhere`` is True where shard 0 (an unsharded keyspace) or any shard will do.
-    ``head`` is what the last result began with: see ``wire.response``.
+    ``head`` is what the last result began with: see ``wire.response``. ``slot``: the literal that ``point`` looks at,
+    -1 if that is not all; ``keys``: how many ``Text``s there are of it.
     """
 
     plan: Plan
@@ -44,6 +50,24 @@ class Cached:
     anywhere: bool = False
     read: bool = True
     head: bytes = b""
+    slot: int = -1
+    keys: int = 0
+
+
+class Text:
+    """A statement's text but for the digits of the one integer that routes it, from ``start`` to ``end``.
+
+    Whatever digits stand there in a text that is otherwise the same, to the byte, and of the same length, a lexer reads
+    as it has read this one: before the number it has seen the same, digits are all alike to it, and so is what follows.
+    """
+
+    __slots__ = ("after", "before", "cached", "end", "slots", "start")
+
+    def __init__(self, text: bytes, start: int, end: int, slots: Slots, cached: Cached) -> None:
+        self.start, self.end = start, end
+        self.before, self.after = text[:start], text[end:]
+        self.slots = list(slots)
+        self.cached = cached
 
 
 class Entry:
@@ -71,20 +95,18 @@ class Entry:
 class Partition:
     """The plans of one keyspace, VSchema version and lexer mode. ``fast`` holds those the fast path may run.
 
-    ``plain`` has the number of slots of the plain ones among these: see ``Lexer.split``. ``starts`` has those whose one
-    literal is an integer at their very end (``... where id = 5``), by what stands before it: a lexer reads from left to
-    right, so whatever digits follow such a start are that literal, and need not be looked for.
-    ``asked`` has SELECTs of one sequence's next value, by their text.
+    ``plain`` has the number of slots of the plain ones among these: see ``Lexer.split``. ``texts`` has whole texts
+    with zeros for digits. ``asked`` has SELECTs of one sequence's next value, by their text.
     """
 
-    __slots__ = ("_cache", "asked", "entries", "fast", "plain", "size", "starts")
+    __slots__ = ("_cache", "asked", "entries", "fast", "plain", "size", "texts")
 
     def __init__(self, cache: PlanCache) -> None:
         self._cache = cache
         self.entries: dict[bytes, Entry] = {}
         self.fast: dict[bytes, Cached] = {}
         self.plain: dict[bytes, int] = {}
-        self.starts: dict[bytes, Cached] = {}
+        self.texts: dict[bytes, Text] = {}
         self.asked: dict[bytes, Asked] = {}
         self.size = 0
 
@@ -104,8 +126,6 @@ class Partition:
             self.fast[shape] = cached
             if plain(shape, len(slots)):
                 self.plain[shape] = len(slots)
-                if shape.endswith(b"?") and len(slots) == 1 and _is_integer(slots[0]):
-                    self.starts[shape[:-1]] = cached
         cost = len(shape) + OVERHEAD
         self.size += cost
         self._cache.grown(self, cost)
@@ -113,7 +133,15 @@ class Partition:
     def _forget(self, shape: bytes) -> None:
         self.fast.pop(shape, None)
         self.plain.pop(shape, None)
-        self.starts.pop(shape[:-1], None)
+        self.texts.clear()
+
+    def keep_text(self, text: bytes, place: tuple[int, int], slots: Slots, cached: Cached) -> None:
+        """Keep a text whose number that routes stands at ``place``."""
+        cached.keys += 1
+        self.texts[zeros_for_digits(text)] = Text(text, *place, slots, cached)
+        cost = 3 * len(text) + _TEXT
+        self.size += cost
+        self._cache.grown(self, cost)
 
     def keep_asked(self, text: bytes, asked: Asked) -> None:
         """Keep a SELECT of a sequence's next value."""
@@ -128,7 +156,7 @@ class Partition:
         self.asked.clear()
         self.fast.clear()
         self.plain.clear()
-        self.starts.clear()
+        self.texts.clear()
         self.size = 0
 
 
@@ -171,5 +199,6 @@ class PlanCache:
         self._size = 0
 
 
-def _is_integer(slot: bytes | list[bytes]) -> bool:
-    return isinstance(slot, bytes) and not slot.strip(DIGITS)
+def zeros_for_digits(text: bytes) -> bytes:
+    """The text with every digit made a zero."""
+    return text.translate(_ZEROS)

@@ -18,11 +18,11 @@ from vgate.engine.output import Downstream, Output
 from vgate.engine.single import certainly_generated, settle
 from vgate.errors import EMPTY_QUERY, SqlError, VgateError
 from vgate.planner.plan import Refuse
-from vgate.query.cache import DIGITS, Cached, Partition, Slots
+from vgate.query.cache import KEYS, Cached, Partition, Slots, zeros_for_digits
 from vgate.query.gate import Gate
 from vgate.query.prepared import PreparedStatements
 from vgate.session.session import Diagnostic, Session
-from vgate.sql.lexer import LexError
+from vgate.sql.lexer import Lexer, LexError
 from vgate.transactions.scope import Scope
 from vgate.wire.binary import execute_payload
 from vgate.wire.constants import Status
@@ -60,6 +60,7 @@ class FastPath:
     scope: Scope
     prepared: PreparedStatements
     partition: Partition
+    lexer: Lexer
     restricted: bool
     found_rows: bool
     any_index: int
@@ -88,18 +89,21 @@ class FastPath:
         partition = self.partition
         slots: Slots
         text = packet[5:]
-        start = text.rstrip(DIGITS)
-        cached = partition.starts.get(start)
-        if cached is not None and len(start) < len(text):
-            slots = [text[len(start) :]]
+        known = partition.texts.get(zeros_for_digits(text))
+        if known is not None and text.startswith(known.before) and text.endswith(known.after):
+            cached, slots = known.cached, known.slots
+            slots[cached.slot] = text[known.start : known.end]
         else:
             try:
                 shape, slots = self._split(text, partition.plain)
             except LexError:
                 return False
-            cached = partition.fast.get(shape)
-            if cached is None:
+            found = partition.fast.get(shape)
+            if found is None:
                 return False
+            cached = found
+            if known is None and cached.slot >= 0 and cached.keys < KEYS:
+                self._keep(text, slots, cached)
         connection = self._connection_for(cached, slots)
         if connection is None:
             return False
@@ -108,6 +112,13 @@ class FastPath:
         self.down.attach(connection)
         connection.relay(packet, self, head=cached.head)
         return True
+
+    def _keep(self, text: bytes, slots: Slots, cached: Cached) -> None:
+        """Let the text be known the next time, whatever number routes it then."""
+        raw = slots[cached.slot]
+        if isinstance(raw, bytes) and raw.isdigit():
+            place = self.lexer.locate(text)[2][cached.slot]
+            self.partition.keep_text(text, place, slots, cached)
 
     def fast_execution(self, payload: bytes) -> bool:
         """As ``fast``, for a COM_STMT_EXECUTE of a statement that the connection at hand has prepared."""
