@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from vgate.errors import INVALID_INCREMENT, SHUTTING_DOWN, UNKNOWN_SEQUENCE, SqlError
-from vgate.sequences.definition import MAXIMUM, Definition, Kind, altered, bumped, created, key_of
+from vgate.sequences.definition import MAXIMUM, Definition, Kind, altered, bumped, created, key_of, next_base
 from vgate.sequences.lines import AnyLine, Changed, GroupLine, SimpleLine, Store, TimeLine
 from vgate.sequences.stamps import LAYOUTS
 from vgate.sequences.vitess import TaskOwner
@@ -77,6 +77,7 @@ class Sequences:
         self._open: dict[TableName, _Open] = {}
         self._checks: dict[TableName, asyncio.Task[None]] = {}
         self._faults: dict[TableName, SqlError] = {}
+        self._floors: dict[TableName, tuple[int, int]] = {}  # of a GROUP: (epoch, no value up to this comes any more)
         self._times = {bits: TimeLine(layout, catalog, owner, now) for bits, layout in LAYOUTS.items()}
 
     # -- values ---------------------------------------------------------------------------------------------------
@@ -225,6 +226,9 @@ class Sequences:
         line = one.line
         if isinstance(line, TimeLine) or (isinstance(line, GroupLine) and line.block.skip(value)):
             return True
+        epoch, floor = self._floors.get(key, (0, 0))
+        if value <= floor and epoch == one.definition.epoch:
+            return True
 
         def beyond(now: Definition) -> Definition | None:
             new = bumped(now, value)
@@ -232,18 +236,27 @@ class Sequences:
                 return now  # in a block that another has: it is to be given up
             return new
 
-        return await self._change(key, beyond)
+        done = await self._changed(key, beyond)
+        if done is not None and done.kind is Kind.GROUP:
+            self._floors[key] = done.epoch, next_base(done)
+        return done is not None
 
     async def _change(self, key: TableName, change: Callable[[Definition], Definition | None]) -> bool:
+        return await self._changed(key, change) is not None
+
+    async def _changed(
+        self, key: TableName, change: Callable[[Definition], Definition | None]
+    ) -> Definition | None:
+        """What the sequence is now; None if there is none."""
         done = await self._catalog.change(key, change)
         if done is None:
             self._open.pop(key, None)
-            return False
+            return None
         old, new = done
         if old is not new:
             self._open.pop(key, None)
             await self._settled(old)
-        return True
+        return new
 
     async def _settled(self, old: Definition) -> None:
         """Wait until no vgate gives values of ``old`` any more."""
