@@ -39,8 +39,8 @@ class Cached:
     ``found``: what else is to be known of the statement.
     ``point`` makes the fast path possible: it gives the one keyspace id the literals lead to, or None where that
     takes more thought; ``anywhere`` is True where shard 0 (an unsharded keyspace) or any shard will do.
-    ``head`` is what the last result began with: see ``wire.response``. ``slot``: the literal that ``point`` looks at,
-    -1 if that is not all; ``keys``: how many ``Text``s there are of it.
+    ``head`` is what the last result began with, ``prepared_head`` that of an execution: see ``wire.response``.
+    ``slot``: the literal that ``point`` looks at, -1 if that is not all; ``keys``: how many ``Text``s there are of it.
     """
 
     plan: Plan
@@ -50,6 +50,7 @@ class Cached:
     anywhere: bool = False
     read: bool = True
     head: bytes = b""
+    prepared_head: bytes = b""
     slot: int = -1
     keys: int = 0
 

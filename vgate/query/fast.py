@@ -145,7 +145,7 @@ class FastPath:
         self._again = payload
         self._executes = True
         self.down.attach(connection)
-        connection.relay(frame(execute_payload(handle.id, bound, payload)), self)
+        connection.relay(frame(execute_payload(handle.id, bound, payload)), self, head=cached.prepared_head)
         return True
 
     def _connection_for(self, cached: Cached, slots: Slots) -> BackendConnection | None:
@@ -210,7 +210,11 @@ class FastPath:
             session.row_count = ok.affected
         else:
             session.row_count = -1
-            if response.head and not self._executes:
+            if not response.head:
+                pass
+            elif self._executes:
+                cached.prepared_head = response.head
+            else:
                 cached.head = response.head
         session.found_rows = None
         if session.diagnostics and not (session.keeps_warnings and cached.found.names_no_table):
