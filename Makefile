@@ -27,7 +27,7 @@ demo: $(READY) database
 test: $(READY) database mysql9 clients
 	$(BIN)/ruff check vgate tests bench
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+	@tests/run $(ARGS)
 
 test-slow: $(READY) database mysql9
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)

@@ -11,4 +11,5 @@ from hypothesis import settings
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
-pytest_plugins = ["tests.fix_servers", "tests.fix_vgate", "tests.fix_oracle", "tests.fix_tls", "tests.fix_accept"]
+pytest_plugins = ["tests.fix_servers", "tests.fix_vgate", "tests.fix_oracle", "tests.fix_tls", "tests.fix_accept",
+                  "tests.fix_parts"]  # fmt: skip

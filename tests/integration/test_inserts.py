@@ -1028,16 +1028,19 @@ On a quiet one of two cores 10,000 rows cost it less than 20 ms, 100,000 less th
 """
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", LONG)
 def test_ten_thousand_rows_do_not_keep_others_waiting(sides: Sides, kind: str) -> None:
     long_statement(sides, kind, 10_000)
 
 
+@pytest.mark.alone
 def test_a_hundred_thousand_rows_do_not_keep_others_waiting(sides: Sides) -> None:
     long_statement(sides, "alike", 100_000)
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", LONG)
 def test_a_hundred_thousand_rows_of_any_kind(sides: Sides, kind: str) -> None:
     long_statement(sides, kind, 100_000)
