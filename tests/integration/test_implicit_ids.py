@@ -15,7 +15,7 @@ import pytest
 from tests.fix_oracle import Answer, ask
 from tests.fix_servers import Cluster
 from tests.fix_vgate import StartVgate, VgateProcess
-from tests.integration.asking import Connection
+from tests.integration.asking import Connection, Later
 from vgate.vschema.load import load_vschema
 from vgate.vschema.model import Table
 
@@ -231,3 +231,24 @@ def test_without_options_they_are_refused(fresh: Cluster, start_vgate: StartVgat
         answer = ask(client, f"insert into orders (person_id) values ({person + 1})")
         assert answer.error is not None
         assert answer.error[0] == 1452
+
+
+@pytest.mark.parametrize("by", ["", "by simple"])
+def test_the_greatest_id_of_all_leaves_none(client: Connection, by: str) -> None:
+    ok(client, f"create table t (id bigint unsigned auto_increment {by} primary key, n int)")
+    ok(client, "insert into t (id, n) values (18446744073709551614, 1)")
+    refused(client, "insert into t (n) values (2)", "has run out", 4084)
+    assert ids(client, "t") == [18446744073709551614]
+
+
+def test_one_of_many_who_make_a_table_makes_it(free: VgateProcess, client: Connection) -> None:
+    others = [free.connect("customer") for _ in range(5)]
+    try:
+        made = [Later(one, "create table t (id bigint auto_increment primary key)") for one in others]
+        answers = [one.result() for one in made]
+    finally:
+        for one in others:
+            one.close()
+    assert sum(answer.error is None for answer in answers) == 1, answers
+    assert sequences(client) == ["AUTO_SEQ_t"]
+    assert ok(client, "insert into t values ()").insert_id

@@ -1,6 +1,7 @@
 """INSERT ... RETURNING on several shards: their rows as one result, in the order of the client's rows.
 
-A shard returns one row for each that it was given, in that order. It does not know how rows were dealt out.
+A shard returns one row for each that it was given, in that order. ``give_text`` answers likewise with one shard's rows
+written anew. It does not know how rows were dealt out, nor what is written into them.
 """
 
 from __future__ import annotations

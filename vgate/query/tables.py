@@ -1,7 +1,7 @@
 """DDL on a sharded keyspace: the shards' part, and what goes with it in sequences and in the VSchema.
 
 What a statement comes to is said by ``planner.implicit``; here it is carried out in an order that leaves nothing wrong
-behind. Before the shards hear of a table, its sequence is made and the VSchema knows it, and both are taken back if the
+behind. Before the shards hear of a table, the VSchema knows it and its sequence is made, and both are taken back if the
 shards refuse. What is no longer used goes after the shards have answered. The client hears last.
 """
 
@@ -63,11 +63,15 @@ class TableStatements:
         words = Words(call.text, call.mode)
         verb = words.word()
         ddl = read_ddl(words)
+        drops = verb == "drop" and ddl is not None and bool(ddl.tables)
         try:
             answer = await self._on_every(call, plan)
-        finally:
-            if verb == "drop" and ddl is not None and ddl.tables:
+        except SqlError as error:
+            if drops and error.errno != DDL_PARTIAL.errno:  # MariaDB drops those it finds, and complains of the others
                 await self._dropped(plan)
+            raise
+        if drops:
+            await self._dropped(plan)
         if verb == "truncate":
             for name in plan.tables:
                 await self._truncated(name)
@@ -78,17 +82,14 @@ class TableStatements:
     # -- CREATE and ALTER -----------------------------------------------------------------------------------------
 
     async def _define(self, call: Call, plan: EveryShard, definition: Definition) -> Ok:
-        sequence = definition.sequence
-        made = sequence is not None and await self._make(sequence, definition.table)
+        """The VSchema first: its file is locked while it changes, so of several who make a table one goes on."""
+        sequence, made = definition.sequence, False
+        if definition.changes:
+            await self._living.change(definition.changes)
         try:
-            if definition.changes:
-                await self._living.change(definition.changes)
-        except SqlError:
-            if made and sequence is not None:
-                await self._sequences.own.drop(sequence.name)
-            raise
-        call.text = definition.text
-        try:
+            if sequence is not None:
+                made = await self._make(sequence, definition.table)
+            call.text = definition.text
             answer = await self._on_every(call, plan)
         except SqlError as error:
             if error.errno != DDL_PARTIAL.errno:  # where some shards have done it, the rest of it is to be done yet
@@ -104,12 +105,8 @@ class TableStatements:
         """Make a table's sequence; False where the table and its sequence are there already."""
         start = new.start if new.start is not None else await self._highest(table, new.column) + 1
         count, index = new.unit if new.unit is not None else (None, None)
-        if new.kind == "time":
-            options = Options()
-        elif new.kind == "simple" or start > 1:
-            options = Options(start=start, unit_count=count, unit_index=index)
-        else:
-            options = Options(unit_count=count, unit_index=index)
+        first = start if new.kind == "simple" or start > 1 else None
+        options = Options() if new.kind == "time" else Options(start=first, unit_count=count, unit_index=index)
         kind = Kind((new.kind or "group").upper())
         try:
             await self._sequences.own.create(new.name, kind, options)
@@ -117,6 +114,8 @@ class TableStatements:
             if error.errno != SEQUENCE_EXISTS.errno:
                 raise
             if await self._cluster.load_table(table) is not None:
+                if new.start is None:
+                    await self._sequences.bump(new.name, start - 1)
                 return False
             await self._sequences.own.drop(new.name)  # left behind by a table that went without vgate
             await self._sequences.own.create(new.name, kind, options)
@@ -154,13 +153,13 @@ class TableStatements:
     # -- DROP, TRUNCATE and RENAME --------------------------------------------------------------------------------
 
     async def _dropped(self, plan: EveryShard) -> None:
-        """Forget the tables that are gone: DROP TABLE drops those it finds, also where it complains of others."""
+        """Forget the tables that are gone. Of a reference table the VSchema goes on to say that it is one."""
         for name in plan.tables:
             listed = self._listed(name)
             if listed is None or await self._cluster.load_table(name) is not None:
                 continue
             own = owns_sequence(listed)
-            if self._cluster.vschema.keyspace(name.keyspace).ddl.auto_vindex:
+            if self._cluster.vschema.keyspace(name.keyspace).ddl.auto_vindex and listed.primary_vindex is not None:
                 await self._living.change([DropTable(name.keyspace, name.table)])
             elif own:
                 await self._living.change([DropAutoIncrement(name.keyspace, name.table)])

@@ -221,7 +221,7 @@ class Sequences:
 
         Cheap where it lies in a block in hand, or above all blocks; in another vgate's block, that is given up.
         """
-        key = key_of(name)
+        key, value = key_of(name), min(value, MAXIMUM)
         one = await self._current(key)
         line = one.line
         if isinstance(line, TimeLine) or (isinstance(line, GroupLine) and line.block.skip(value)):
