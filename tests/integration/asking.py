@@ -5,6 +5,7 @@ This module does not know what any test is about.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -62,6 +63,12 @@ def working(server: Server, text: str) -> bool:
         "select count(*) from information_schema.processlist"
         f" where info like '%{text}%' and id <> connection_id() and command <> 'Sleep'"
     ) != ((0,),)
+
+
+def open_transactions(server: Server) -> int:
+    """How many there are now: information_schema.innodb_trx is a copy that stays as it is while it is read often."""
+    [[_, _, status]] = server.query("show engine innodb status")
+    return len(re.findall(r"^---TRANSACTION \d+, ACTIVE", status, re.MULTILINE))
 
 
 def number_of(connection: Connection) -> int:

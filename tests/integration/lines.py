@@ -103,9 +103,10 @@ class Line:
 
     async def close(self) -> None:
         self._listening.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while tasks := list(self._tasks):  # one that was accepted at the last moment, too
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- what a test does to it -----------------------------------------------------------------------------------
 
@@ -146,20 +147,18 @@ class Line:
 
     # -- passing on -----------------------------------------------------------------------------------------------
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """No coroutine: one that is cancelled before its first step would leave the connection open."""
+        task = asyncio.ensure_future(self._bridge(reader, writer))
         self._tasks.add(task)
-        try:
-            await self._bridge(reader, writer)
-        except OSError:  # the server is down, or one end has gone
-            pass
-        finally:
-            writer.close()
-            self._tasks.discard(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: writer.close())
 
     async def _bridge(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, server = await asyncio.open_connection(self._server.host, self._server.port)
+        try:
+            from_server, server = await asyncio.open_connection(self._server.host, self._server.port)
+        except OSError:  # the server is down
+            return
         connection = Connection(writer, server)
         self._connections.add(connection)
         pumps = [asyncio.ensure_future(self._up(reader, connection)),
@@ -167,11 +166,11 @@ class Line:
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._connections.discard(connection)
+            server.close()
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            self._connections.discard(connection)
-            server.close()
 
     async def _up(self, reader: asyncio.StreamReader, connection: Connection) -> None:
         while data := await reader.read(1 << 16):

@@ -21,7 +21,7 @@ import yaml
 from tests.fix_oracle import Answer, Oracle, ask
 from tests.fix_servers import KEYSPACES, Cluster, Server
 from tests.fix_vgate import USERS, VgateProcess
-from tests.integration.asking import Connection, Later, until, working
+from tests.integration.asking import Connection, Later, open_transactions, until, working
 from tests.integration.conftest import serve
 from tests.integration.lines import Exchange, Line
 from tests.integration.raw import PREPARE, QUERY, Raw, framed
@@ -76,12 +76,11 @@ def nothing_is_left(standing: VgateProcess, cluster: Cluster, lines: dict[str, L
 
 
 def idle(server: Server) -> bool:
-    [[transactions]] = server.query("select count(*) from information_schema.innodb_trx where trx_mysql_thread_id > 0")
     [[statements]] = server.query(
         "select count(*) from information_schema.processlist where command not in ('Sleep', 'Daemon', 'Binlog Dump')"
         f" and id <> connection_id() and db in {KEYSPACES}"
     )
-    return bool(transactions == statements == 0)
+    return bool(statements == 0 == open_transactions(server))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 
 from tests.fix_oracle import Oracle, ask
-from tests.integration.asking import Connection, run, scripts, until
+from tests.integration.asking import Connection, open_transactions, run, scripts, until
 
 UNSUPPORTED = 1235
 NO_BACKSLASH_ESCAPES, ANSI_QUOTES = 0x0200, 0x8000
@@ -207,8 +207,7 @@ def test_what_one_client_does_to_itself_others_do_not_feel(
         if leaves:
             one._force_close()
             product = stocked.cluster["product/-"]
-            running = "select count(*) from information_schema.innodb_trx"
-            until(lambda: product.query(running) == ((0,),), "not rolled back")
+            until(lambda: open_transactions(product) == 0, "not rolled back")
             until(lambda: product.query("select is_free_lock('l')") == ((1,),), "not released")
         late = stocked.process.connect("product")
         at_the_end.callback(late.close)

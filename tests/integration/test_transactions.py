@@ -15,7 +15,7 @@ import pytest
 
 from tests.fix_oracle import Oracle, ask
 from tests.fix_servers import Cluster, Server
-from tests.integration.asking import Connection, Later, until, working
+from tests.integration.asking import Connection, Later, open_transactions, until, working
 from vgate.sql.versioned import Flavour
 
 TABLE = "create table customer (customer_id bigint not null primary key, uname varchar(50), n int) engine=innodb"
@@ -207,7 +207,7 @@ def test_a_multi_shard_write_that_fails_leaves_no_transaction(oracle: Oracle, ot
     other.query("set innodb_lock_wait_timeout = 1")
     assert ask(other, "update customer set n = n + 1").affected == 8
     for shard in SHARDS:
-        assert oracle.cluster[shard].query("select count(*) from information_schema.innodb_trx") == ((0,),)
+        assert open_transactions(oracle.cluster[shard]) == 0
 
 
 # -- isolation ------------------------------------------------------------------------------------------------------
