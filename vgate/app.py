@@ -43,6 +43,7 @@ from vgate.config import (
     load_config,
     require_users,
 )
+from vgate.engine.gather import GatherLimits
 from vgate.errors import ConfigError
 from vgate.frontend.listener import Listener, bind, bind_unix
 from vgate.local.cluster import LocalCluster
@@ -109,6 +110,7 @@ async def running(service: Service) -> AsyncIterator[tuple[Gate, Listener]]:
             gate = Gate(
                 cluster, sequences, plans, living, max_allowed_packet=config.limits.max_allowed_packet,
                 max_insert_rows=config.limits.max_insert_rows,
+                gather=GatherLimits(config.limits.max_gather_rows, config.limits.max_gather_bytes),
             )  # fmt: skip
             clients = Clients(gate, siblings)
             siblings.listen(lambda what, name: (clients if what in WORDS else living).heard(what, name))

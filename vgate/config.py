@@ -115,6 +115,8 @@ class Limits:
     max_allowed_packet: int = 64 * 1024 * 1024
     connect_timeout: float = 10.0
     max_insert_rows: int = 1_000_000
+    max_gather_rows: int = 200_000
+    max_gather_bytes: int = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,6 +409,8 @@ class _Reader:
             ),
             connect_timeout=self._seconds(found, "connect_timeout", "limits", default.connect_timeout),
             max_insert_rows=self._number(found, "max_insert_rows", "limits", default.max_insert_rows, 1, 10**9),
+            max_gather_rows=self._number(found, "max_gather_rows", "limits", default.max_gather_rows, 1, 10**9),
+            max_gather_bytes=self._size(found, "max_gather_bytes", "limits", default.max_gather_bytes, 1 << 40),
         )
 
     def _tls(self, pair: Pair | None) -> Tls | None:

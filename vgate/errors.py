@@ -65,6 +65,10 @@ TOO_MANY_ROWS = Fault(
     "VG03002", 1105, "HY000", "the INSERT has {rows} rows, more than limits.max_insert_rows in vgate.yaml ({limit})",
     "Insert fewer rows in one statement, or raise the limit.",
 )
+GATHER_TOO_LARGE = Fault(
+    "VG03003", 1105, "HY000", "the query needs more than {what} from several shards, more than limits.{limit} in "
+    "vgate.yaml; narrow it with a condition on the sharding column or on the table alone, or raise the limit",
+)
 COLUMN_COUNT = Fault("VT03006", 1136, "21S01", "column count does not match value count with the row at row {row}")
 
 WRONG_NEXT = Fault("", 1234, "42000", "Incorrect usage/placement of 'NEXT'")
@@ -175,6 +179,15 @@ UNKNOWN_SHARD = Fault("VG05001", 1049, "42000", "keyspace '{keyspace}' has no sh
 # -- 09: precondition -------------------------------------------------------------------------------------------
 CANNOT_MAP = Fault("VT09023", 1105, "HY000", "could not map {values} to a keyspace id")
 
+GATHER_GRANT = Fault(
+    "VG09005", 1044, "42000", "rows of several shards are gathered in temporary tables on {label}, where vgate's user "
+    "may make none: GRANT CREATE TEMPORARY TABLES",
+)
+GATHER_BINLOG = Fault(
+    "VG09006", 1227, "42000", "rows of several shards are gathered in temporary tables on {label}, which would write "
+    "them to its binary log: set binlog_format = ROW there, or give vgate's user a grant to set it (BINLOG ADMIN on "
+    "MariaDB, SYSTEM_VARIABLES_ADMIN or SESSION_VARIABLES_ADMIN on MySQL)",
+)
 TABLE_DISABLED = Fault("", 1105, "HY000", "table {name} has been disabled")
 VINDEX_CONDITION = Fault(
     "VT09018", 1105, "HY000",

@@ -241,31 +241,6 @@ def test_an_error_on_one_shard_ends_the_answer(oracle: Oracle) -> None:
 # -- what is refused ------------------------------------------------------------------------------------------------
 
 REFUSED = {
-    "select * from customer order by n": "ORDER BY",
-    "(select * from customer) order by n": "ORDER BY",
-    "select * from customer limit 5": "LIMIT",
-    "select * from customer where n > 1 limit 5, 5": "LIMIT",
-    "select * from customer where customer_id in (1, 4) order by customer_id limit 1": "ORDER BY",
-    "select count(*) from customer": "COUNT",
-    "select 1 + count(n) from customer": "COUNT",
-    "select max(n), min(n) from customer": "MAX",
-    "select avg(n) from customer where n = 1": "AVG",
-    "select sum(n) from customer": "SUM",
-    "select group_concat(uname) from customer": "GROUP_CONCAT",
-    "select n, count(*) from customer group by n": "GROUP BY",
-    "select n from customer group by n": "GROUP BY",
-    "select n from customer having n > 1": "HAVING",
-    "select distinct n from customer": "DISTINCT",
-    "select row_number() over (order by n) from customer": "window",
-    "select * from customer union select * from customer": "UNION",
-    "select * from customer union all select * from customer where n = 1": "UNION",
-    "select * from customer a join customer b on a.n = b.n": "join",
-    "select * from customer a, customer b": "join",
-    "select * from customer a left join customer b on a.n = b.customer_id": "join",
-    "select * from customer where n in (select n from customer)": "subquery",
-    "select (select max(n) from customer) from customer": "subquery",
-    "select * from (select * from customer) as d": "subquery",
-    "with d as (select * from customer) select * from d": "subquery",
     "select * from customer, product.t": "keyspaces",
     "select * from customer where n in (select id from product.t)": "keyspaces",
     "update customer set n = 1 limit 1": "LIMIT",
@@ -290,6 +265,44 @@ def test_what_needs_a_merge_is_refused_with_its_name(oracle: Oracle, statement: 
     ask(oracle.vgate, "create table product.t (id int)")
     oracle.refused(statement, REFUSED[statement])
     oracle.both("select * from customer")  # and nothing has happened
+
+
+GATHERED = [
+    "select * from customer order by n",
+    "(select * from customer) order by n",
+    "select * from customer where customer_id in (1, 4) order by customer_id limit 1",
+    "select count(*) from customer",
+    "select 1 + count(n) from customer",
+    "select max(n), min(n) from customer",
+    "select avg(n) from customer where n = 1",
+    "select sum(n) from customer",
+    "select group_concat(uname) from customer",
+    "select n, count(*) from customer group by n",
+    "select n from customer group by n",
+    "select n from customer having n > 1",
+    "select distinct n from customer",
+    "select row_number() over (order by n) from customer",
+    "select * from customer union select * from customer",
+    "select * from customer union all select * from customer where n = 1",
+    "select * from customer a join customer b on a.n = b.n",
+    "select * from customer a, customer b",
+    "select * from customer a left join customer b on a.n = b.customer_id",
+    "select * from customer where n in (select n from customer)",
+    "select (select max(n) from customer) from customer",
+    "select * from (select * from customer) as d",
+    "with d as (select * from customer) select * from d",
+]
+
+
+@pytest.mark.parametrize("statement", GATHERED)
+def test_what_needs_a_merge_is_answered_as_one_server_would(oracle: Oracle, statement: str) -> None:
+    """More of it in ``test_gather``."""
+    oracle.both(statement)
+
+
+@pytest.mark.parametrize(("statement", "count"), [("limit 5", 5), ("where n > 1 limit 5, 5", 5), ("limit 20, 9", 4)])
+def test_a_limit_counts_the_rows_of_all_shards(oracle: Oracle, statement: str, count: int) -> None:
+    assert len(oracle.only_vgate(f"select * from customer {statement}").rows) == count
 
 
 ON_ONE_SHARD = [

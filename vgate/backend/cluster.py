@@ -25,6 +25,10 @@ from vgate.vschema.model import Address, Keyspace, TableName, VSchema
 log = logging.getLogger("vgate.backend")
 
 
+GATHERS = 16
+"""Statements of one keyspace that gather rows at the same time, each on a connection of its own; others wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
     """Numbers every pool is made with; seconds, and connections per shard and kind of client."""
@@ -93,9 +97,11 @@ async def read_facts(connection: BackendConnection) -> ServerFacts:
 
 
 class KeyspaceServers:
-    """The pools of one keyspace, in shard order, for clients with and without CLIENT_FOUND_ROWS."""
+    """The pools of one keyspace, in shard order, for clients with and without CLIENT_FOUND_ROWS; and one to the first
+    shard for statements that gather rows there.
+    """
 
-    __slots__ = ("aliases", "find", "keyspace", "pools", "renamed")
+    __slots__ = ("aliases", "find", "gather", "keyspace", "pools", "renamed")
 
     def __init__(
         self, keyspace: Keyspace, make: Callable[[Keyspace, int, bool], Pool], aliases: frozenset[str]
@@ -104,6 +110,8 @@ class KeyspaceServers:
         self.find = keyspace.shard_map.find
         count = range(len(keyspace.shards))
         self.pools = tuple(tuple(make(keyspace, index, flag) for index in count) for flag in (False, True))
+        self.gather = make(keyspace, 0, False)
+        self.gather.limit = min(GATHERS, self.gather.limit)
 
     def follow(self, keyspace: Keyspace, aliases: frozenset[str]) -> None:
         """The same shards with other tables. ``aliases``: other keyspaces by which statements may name them."""
@@ -114,7 +122,7 @@ class KeyspaceServers:
 
     def all_pools(self) -> list[Pool]:
         """Every pool, whatever its flags."""
-        return [pool for pools in self.pools for pool in pools]
+        return [self.gather, *(pool for pools in self.pools for pool in pools)]
 
 
 class Cluster:
@@ -245,7 +253,7 @@ class Cluster:
             return
         connection.tainted = True
         for servers in self.keyspaces.values():
-            for pools in servers.pools:
+            for pools in (*servers.pools, (servers.gather,)):
                 for index, pool in enumerate(pools):
                     if connection.owner is pool:
                         await self._kill_query(servers.keyspace.name, index, connection.thread_id)

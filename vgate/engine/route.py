@@ -13,13 +13,26 @@ from dataclasses import replace
 from typing import Final
 
 from vgate.engine.call import Call
+from vgate.engine.gather import GatherLimits, run_gather
 from vgate.engine.rename import text_for
 from vgate.engine.scatter import run_scatter
 from vgate.engine.single import read_warnings, run_single
 from vgate.engine.write import combined, write_all
 from vgate.errors import DDL_PARTIAL, UNSUPPORTED, SqlError
 from vgate.planner.build import syntax_error
-from vgate.planner.plan import Access, AnyShard, Const, EveryShard, Everything, Everywhere, NextValue, Route, Where
+from vgate.planner.plan import (
+    Access,
+    AnyShard,
+    Const,
+    EveryShard,
+    Everything,
+    Everywhere,
+    Gather,
+    Gathered,
+    NextValue,
+    Route,
+    Where,
+)
 from vgate.planner.resolve import resolve
 from vgate.sequences.every import EverySequence
 from vgate.session.session import Diagnostic
@@ -49,17 +62,21 @@ def _indexes(call: Call, keyspace: str, where: Where) -> list[int]:
     return sorted({servers.find(one) for one in keyspace_ids})
 
 
-async def run_route(call: Call, plan: Route) -> bool:
+async def run_route(call: Call, plan: Route, limits: GatherLimits) -> bool:
     """Run a routed statement; False if its answer was an error the server gave."""
     places = shards_of(call, plan)
     if plan.others:
         together = {index for where in plan.others for index in _indexes(call, plan.keyspace, where)}
         if len(together | {index for _, index in places}) > 1 or len(places) != 1:
+            if plan.gather is not None:
+                return await _gather(call, plan, plan.gather, limits)
             raise UNSUPPORTED(construct=f"{plan.single_shard_only} whose tables are not all on one shard")
     if not places:  # no row can match: one shard makes the columns, the checks and the empty answer
         return await run_single(call, (plan.keyspace, 0), call.text, plan.access)
     if len(places) == 1:
         return await run_single(call, places[0], call.text, plan.access)
+    if plan.gather is not None:
+        return await _gather(call, plan, plan.gather, limits)
     if plan.single_shard_only:
         raise UNSUPPORTED(construct=f"{plan.single_shard_only} across {len(places)} shards")
     if "sql_select_limit" in call.session.settings.values and plan.access is not Access.WRITE:
@@ -70,6 +87,18 @@ async def run_route(call: Call, plan: Route) -> bool:
         return True
     await run_scatter(call, places, call.text)
     return True
+
+
+async def _gather(call: Call, plan: Route, gather: Gather, limits: GatherLimits) -> bool:
+    keyspace = plan.keyspace
+    shards: dict[Gathered, list[Place]] = {}
+    for table in gather.tables:
+        if table.everywhere:  # who locks rows of a reference table always begins on the first shard
+            held = (place for place in call.scope.held if place[0] == keyspace and not gather.lock)
+            shards[table] = [next(held, (keyspace, 0))]
+        else:
+            shards[table] = [(keyspace, index) for index in _indexes(call, keyspace, table.where)]
+    return await run_gather(call, keyspace, gather, shards, limits)
 
 
 async def run_everywhere(call: Call, plan: Everywhere) -> None:

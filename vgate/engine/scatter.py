@@ -200,8 +200,8 @@ async def _concatenate(
     for number, (place, stream) in enumerate(zip(places, streams, strict=True)):
         head = await stream.head()
         if number == 0 and head:
-            _describe(out, head if columns is None else columns.feed(head), stream.flags)
-        await _pass_rows(out, stream)
+            describe(out, head if columns is None else columns.feed(head), stream.flags)
+        await pass_rows(out, stream)
         response = stream.connection.response
         if response.error is not None:
             error = ServerError(*read_err(response.error))
@@ -240,7 +240,7 @@ async def _open_cursors(
         call.cursor.opened(place, stream.connection, Status.CURSOR_EXISTS)
     call.session.row_count = -1
     call.session.found_rows = None
-    _describe(call.out, heads[0] if columns is None else columns.feed(heads[0]), Status.CURSOR_EXISTS)
+    describe(call.out, heads[0] if columns is None else columns.feed(heads[0]), Status.CURSOR_EXISTS)
 
 
 def _unsaid(said: list[Diagnostic], more: list[Diagnostic]) -> list[Diagnostic]:
@@ -255,7 +255,8 @@ def _unsaid(said: list[Diagnostic], more: list[Diagnostic]) -> list[Diagnostic]:
     return new
 
 
-def _describe(out: Output, head: bytes, flags: int = 0) -> None:
+def describe(out: Output, head: bytes, flags: int = 0) -> None:
+    """Pass on what describes the rows."""
     numbering = Renumbering(out.sequence)
     data = bytearray(head)
     numbering.renumber(data)
@@ -264,7 +265,7 @@ def _describe(out: Output, head: bytes, flags: int = 0) -> None:
     out.send(eof_payload(out.status & ~Status.MORE_RESULTS | flags))
 
 
-async def _pass_rows(out: Output, stream: ShardStream) -> None:
+async def pass_rows(out: Output, stream: ShardStream) -> None:
     """All rows of one shard. Raises VgateError if it is lost, AnswerCut if that was inside a packet that has begun."""
     numbering = None if stream.first in (None, out.sequence) else Renumbering(out.sequence)
     passed = False

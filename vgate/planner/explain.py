@@ -16,6 +16,7 @@ from vgate.planner.plan import (
     EveryShard,
     Everything,
     Everywhere,
+    Gathered,
     Insert,
     NextValue,
     Nothing,
@@ -75,12 +76,22 @@ def _lines(plan: Plan, slots: Slots | None) -> list[str]:
 def _route(plan: Route, slots: Slots | None) -> list[str]:
     lines = [f"route in {plan.keyspace} ({plan.access.value})", f"  shards: {where_text(plan.where, slots)}"]
     lines += [f"  and, on the same shard: {where_text(other, slots)}" for other in plan.others]
-    if plan.single_shard_only:
+    if plan.gather is not None:
+        lines.append(f"  several shards: gathered on one server, for {plan.single_shard_only}")
+        lines += [_gathered(one, plan.gather.lock, slots) for one in plan.gather.tables]
+    elif plan.single_shard_only:
         lines.append(f"  on one shard only: {plan.single_shard_only}")
     elif not _is_point(plan.where, slots):
         lines.append("  several shards: affected rows are added up" if plan.access.value == "write"
                      else "  several shards: rows follow each other, shard by shard")  # fmt: skip
     return lines
+
+
+def _gathered(table: Gathered, lock: str, slots: Slots | None) -> str:
+    shards = "any one" if table.everywhere else where_text(table.where, slots)
+    where = " that meet the WHERE" if table.filtered else ""
+    locked = f", locked {lock}" if lock else ""
+    return f"    rows of {table.name}{where}, shards: {shards}{locked}"
 
 
 def _is_point(where: Where, slots: Slots | None) -> bool:

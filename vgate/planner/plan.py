@@ -122,14 +122,41 @@ class AnyShard:
 
 
 @dataclass(frozen=True, slots=True)
+class Gathered:
+    """A table whose rows are gathered: those of the shards that ``where`` allows, or (``everywhere``) of any one.
+
+    ``references``: how often the statement names it. ``filtered``: the statement's own WHERE is about this table alone
+    and can be put to the shards, where the table is then called ``alias``.
+    """
+
+    name: TableName
+    where: Where
+    references: int
+    everywhere: bool = False
+    filtered: bool = False
+    alias: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """The rows of ``tables`` are loaded into temporary tables on one server, which runs the client's own text.
+
+    ``lock``: how the rows are locked where they are read; empty: not at all.
+    """
+
+    tables: tuple[Gathered, ...]
+    lock: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """The client's own text to the shards that ``where`` allows.
 
     Rows of several shards are concatenated; affected rows are summed. ``single_shard_only`` names the
     construct that needs a merge (``ORDER BY``, ``COUNT``...): if the literals at hand lead to more than one
-    shard the statement is refused with it, or, where it is empty, answered.
+    shard the statement is gathered (``gather``) or refused with it, or, where it is empty, answered.
     ``others``: conditions of references that are not tied to the rest (a subquery's, a join partner's): the statement
-    is answered only where they all lead to the one shard that ``where`` leads to.
+    is answered by a shard only where they all lead to the one shard that ``where`` leads to.
     A where that allows no shard is still run on one: the server then makes the columns of the empty result (or the one
     row of an aggregate), and a bad statement gets its error.
     """
@@ -140,6 +167,7 @@ class Route:
     tables: tuple[TableName, ...]
     single_shard_only: str = ""
     others: tuple[Where, ...] = ()
+    gather: Gather | None = None
 
 
 class OnDuplicate(Enum):

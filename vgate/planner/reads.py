@@ -17,6 +17,7 @@ from sqlglot import exp
 from vgate.errors import UNSUPPORTED
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.functions import sequence_function
+from vgate.planner.gathering import gathering
 from vgate.planner.joins import APART, Block, Sharded, tied_to_outer
 from vgate.planner.merges import needs_merge, unwrapped
 from vgate.planner.plan import Access, Planned, Route, Where
@@ -55,7 +56,8 @@ def plan_sharded(tree: Tree, found: References, catalog: Catalog, *, ignore: boo
     main, *others = groups = _groups(root, blocks)
     construct = _why_apart(root, blocks, groups) or needs_merge(tree, {id(block.node): block for block in blocks})
     wheres = tuple(one.where for one in others)
-    return Planned(Route(keyspace, main.where, access_of_tree(tree), names, construct, wheres))
+    gather = gathering(tree, found.found, blocks) if construct else None
+    return Planned(Route(keyspace, main.where, access_of_tree(tree), names, construct, wheres, gather))
 
 
 def _with_columns(found: list[Reference], catalog: Catalog) -> list[Sharded] | NeedTables:

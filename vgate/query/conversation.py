@@ -347,7 +347,7 @@ class Conversation(FastPath):
             case AnyShard():
                 return await run_any(call, node)
             case Route():
-                return await run_route(call, node)
+                return await run_route(call, node, self.gate.gather)
             case Insert():
                 run = InsertRun(
                     call, node, self.gate.sequences, no_auto_value_on_zero=self.no_auto_value_on_zero,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from vgate.backend.cluster import Cluster
+from vgate.engine.gather import GatherLimits
 from vgate.engine.processes import Process
 from vgate.errors import UNKNOWN_KEYSPACE, UNKNOWN_SHARD, UNSUPPORTED, SqlError, VgateError
 from vgate.query.cache import PlanCache
@@ -47,6 +48,7 @@ class Gate:
     living: LivingVSchema
     max_allowed_packet: int = 64 << 20
     max_insert_rows: int = 1_000_000
+    gather: GatherLimits = field(default_factory=GatherLimits)
     clients: dict[int, Killable] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     _goodbyes: set[asyncio.Task[None]] = field(default_factory=set)

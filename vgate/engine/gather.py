@@ -1,0 +1,350 @@
+"""The gather tier: the rows a query needs are loaded into temporary tables on one server, and its own text runs there.
+
+Invariants
+1. Rows are read on the session's own connections, so that a transaction sees and locks what it should; the temporary
+   tables are on another connection, which nobody gets afterwards.
+2. Nothing is passed to the client before all rows have arrived: until then any failure is an error and no more.
+3. Memory is bounded: a shard is read as far as it is ``AHEAD``, and rows go on in batches of ``BATCH`` bytes.
+
+Rows of several shards, or tables, are not of one moment, but where a transaction's snapshot makes them so. This module
+does not know why a query is gathered (``planner.gathering``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from vgate.backend.connection import BackendConnection, packets_of
+from vgate.engine.call import Call
+from vgate.engine.command import command_for
+from vgate.engine.gathered_rows import Column, NotGathered, RowCutter, column_of, row_of
+from vgate.engine.rename import columns_of, text_for
+from vgate.engine.scatter import OF_QUERY, ShardStream, describe, pass_rows
+from vgate.engine.single import follow_error, read_warnings, use_up
+from vgate.errors import (
+    GATHER_BINLOG,
+    GATHER_GRANT,
+    GATHER_TOO_LARGE,
+    NO_SUCH_TABLE,
+    UNSUPPORTED,
+    ServerError,
+    SqlError,
+)
+from vgate.planner.plan import Gather, Gathered
+from vgate.session.session import Diagnostic
+from vgate.session.settings import NO_SETTINGS, Settings, settings_of
+from vgate.sql.mentions import mentions, where_of
+from vgate.sql.names import backquoted
+from vgate.sql.temporary import NotTemporary, temporary
+from vgate.sql.versioned import Flavour
+from vgate.transactions.scope import Place, to_its_end
+from vgate.wire.constants import Command
+from vgate.wire.packets import eof_payload, frame, read_column, read_err
+
+BATCH: Final = 1 << 20
+"""Bytes of rows in one INSERT, unless the server takes less."""
+
+_COPY: Final = b"vgate_copy_%d"
+_DUPLICATE, _REOPENED, _DENIED = 1062, 1137, 1044
+
+
+@dataclass(frozen=True, slots=True)
+class GatherLimits:
+    """How much one statement may gather."""
+
+    rows: int = 200_000
+    bytes: int = 256 << 20
+
+
+Shards = Mapping[Gathered, list[Place]]
+"""Where the rows of each table are read."""
+
+
+async def run_gather(call: Call, keyspace: str, gather: Gather, shards: Shards, limits: GatherLimits) -> bool:
+    """Answer a query from the rows of several shards. Raises SqlError for whatever keeps it from being answered."""
+    session = call.session
+    if not session.autocommit and not session.in_transaction:
+        session.begin()
+    work = _Gathering(call, keyspace, gather, shards, limits)
+    try:
+        await work.load()
+        await _answer(call, (keyspace, 0), work)
+    except (NotGathered, NotTemporary) as error:
+        raise UNSUPPORTED(construct=f"{error} in a query over several shards") from None
+    except ServerError as error:
+        if error.errno != _REOPENED:
+            raise
+        raise UNSUPPORTED(
+            construct="a common table expression over several shards that MySQL would read twice; write it as a derived"
+            " table in each place"
+        ) from None
+    finally:
+        work.close()
+    return True
+
+
+class _Gathering:
+    """One statement's rows, on their way to ``connection``."""
+
+    def __init__(self, call: Call, keyspace: str, gather: Gather, shards: Shards, limits: GatherLimits) -> None:
+        self._call = call
+        self._keyspace = keyspace
+        self._gather = gather
+        self._shards = shards
+        self._limits = limits
+        self._facts = call.scope.cluster.facts_for(keyspace)
+        self._readers: dict[Place, BackendConnection] = {}
+        self._loose = False
+        self._rows = self._bytes = 0
+        self.connection: BackendConnection
+        self.copies: dict[bytes, bytes] = {}  # names of copies to those of their tables
+        self.text = call.text if call.execution is None else call.execution.text
+
+    def close(self) -> None:
+        """Nobody else gets the connection."""
+        if hasattr(self, "connection"):
+            self.connection.close()
+
+    # -- the readers ----------------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Bring all rows to ``connection``. Raises SqlError, NotGathered, NotTemporary."""
+        session, scope = self._call.session, self._call.scope
+        once = bool(session.isolation_once) and not scope.transactional
+        places = sorted({place for places in self._shards.values() for place in places})
+        done = False
+        try:
+            for place in places:  # in one order everywhere, as in engine.scatter
+                self._readers[place] = reader = await scope.take(place)
+                if once:
+                    await scope.characterise(reader)
+                await reader.carry(_reading(session.settings))
+            await self._load_all()
+            done = True
+        finally:
+            await to_its_end(self._leave(once=once, failed=not done))
+
+    async def _leave(self, *, once: bool, failed: bool) -> None:
+        """Give the readers back as they were; what still answers is stopped."""
+        session, scope = self._call.session, self._call.scope
+        for place, reader in self._readers.items():
+            stream = reader.sink
+            if isinstance(stream, ShardStream):
+                await scope.cluster.interrupt(reader)
+                with suppress(SqlError):
+                    await stream.drain()
+            elif stream is not None:
+                reader.close()
+            if once:
+                await use_up(self._call, place, reader, failed=failed)
+            if reader.usable and scope.held.get(place) is reader:
+                with suppress(SqlError):
+                    await reader.carry(session.settings)
+            scope.give_back(place, reader)
+
+    # -- the tables -----------------------------------------------------------------------------------------------
+
+    async def _load_all(self) -> None:
+        """Where shards have rows with one key, keys are no longer unique."""
+        try:
+            await self._load_tables()
+        except ServerError as error:
+            if error.errno != _DUPLICATE:
+                raise
+            self.close()
+            for reader in self._readers.values():
+                if isinstance(reader.sink, ShardStream):
+                    await reader.sink.drain()
+            self._loose, self._rows, self._bytes = True, 0, 0
+            self.copies.clear()
+            self.text = self._call.text if self._call.execution is None else self._call.execution.text
+            await self._load_tables()
+
+    async def _load_tables(self) -> None:
+        cluster = self._call.scope.cluster
+        self.connection = await cluster.keyspaces[self._keyspace].gather.take(NO_SETTINGS)
+        await self.connection.carry(_LOADING[self._facts.flavour])
+        await _check_log(self.connection)
+        for table in self._gather.tables:
+            info = await cluster.load_table(table.name)  # anew: a column that is not known would be empty
+            if info is None:
+                raise NO_SUCH_TABLE(name=str(table.name))
+            columns = [column_of(one) for one in info.columns if not one.generated]
+            create = await self._definition(table)
+            await self._create(create, backquoted(table.name.table))
+            await self._fill(table, columns)
+            if self._facts.flavour is Flavour.MYSQL and table.references > 1:
+                await self._copy(table, create, columns)
+
+    async def _definition(self, table: Gathered) -> bytes:
+        rows = await self.connection.rows(b"SHOW CREATE TABLE " + backquoted(table.name.table))
+        return rows[0][1] or b""
+
+    async def _create(self, create: bytes, name: bytes) -> None:
+        try:
+            await self.connection.query(temporary(create, name, self._facts.flavour, loose=self._loose))
+        except ServerError as error:
+            if error.errno != _DENIED:
+                raise
+            raise GATHER_GRANT(label=self.connection.label) from None
+
+    async def _copy(self, table: Gathered, create: bytes, columns: list[Column]) -> None:
+        """MySQL opens a temporary table once in a statement: each other mention of it gets a copy."""
+        found = [one for one in mentions(self.text, self._call.mode) if one.name == table.name.table]
+        if len(found) != table.references:
+            raise UNSUPPORTED(construct=f"several mentions of {table.name} in a query over several shards and with this"
+                                        " text")  # fmt: skip
+        names = b", ".join(one.name for one in columns)
+        own = backquoted(table.name.table)
+        for one in reversed(found[1:]):
+            copy = _COPY % (len(self.copies) + 1)
+            self.copies[copy] = table.name.table.encode()
+            await self._create(create, b"`" + copy + b"`")
+            await self.connection.query(b"INSERT INTO `%b` (%b) SELECT %b FROM %b" % (copy, names, names, own))
+            alias = b"" if one.has_alias else b" AS " + own
+            self.text = b"".join((self.text[: one.start], b"`" + copy + b"`", alias, self.text[one.end :]))
+
+    # -- the rows -------------------------------------------------------------------------------------------------
+
+    async def _fill(self, table: Gathered, columns: list[Column]) -> None:
+        text = self._select(table, columns)
+        streams: list[tuple[Place, ShardStream]] = []
+        for place in self._shards[table]:
+            stream = ShardStream(self._readers[place])
+            command = bytes([Command.QUERY]) + text_for(self._call, place, text)
+            self._readers[place].relay(frame(command), stream)
+            streams.append((place, stream))
+        head = b"INSERT INTO %b (%b) VALUES " % (
+            backquoted(table.name.table), b", ".join(one.name for one in columns)
+        )  # fmt: skip
+        for place, stream in streams:
+            await self._move(place, stream, head, columns)
+
+    def _select(self, table: Gathered, columns: list[Column]) -> bytes:
+        call = self._call
+        name = backquoted(table.name.table)
+        parts = [b"SELECT ", b", ".join(one.select for one in columns), b" FROM ", name]
+        if table.alias:
+            parts += [b" AS ", backquoted(table.alias)]
+        if table.filtered and not call.tells_time and not call.insert_id_read:
+            parts += [b" WHERE (", where_of(call.text, call.mode), b"\n)"]
+        return b"".join((*parts, b" " + self._gather.lock.encode()))
+
+    async def _move(self, place: Place, stream: ShardStream, head: bytes, columns: list[Column]) -> None:
+        """All rows of one shard. Raises SqlError: the shard's error, this server's, or that they are too many."""
+        cutter = RowCutter()
+        most = min(BATCH, self._facts.max_allowed_packet // 2)
+        batch: list[bytes] = []
+        size = 0
+        await stream.head()
+        while data := await stream.read():
+            self._bytes += len(data)
+            for payload in cutter.feed(data):
+                row = row_of(payload, columns)
+                if batch and size + len(row) > most:
+                    await self._insert(head, batch)
+                    batch, size = [], 0
+                batch.append(row)
+                size += len(row) + 1
+                self._rows += 1
+            self._check_size()
+        response = stream.connection.response
+        if response.error is not None:
+            error = ServerError(*read_err(response.error))
+            self._call.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            await follow_error(self._call.scope, place, stream.connection, error.errno)
+            raise error
+        if batch:
+            await self._insert(head, batch)
+
+    async def _insert(self, head: bytes, batch: list[bytes]) -> None:
+        await self.connection.query(head + b",".join(batch))
+
+    def _check_size(self) -> None:
+        limits = self._limits
+        if self._rows > limits.rows:
+            raise GATHER_TOO_LARGE(what=f"{limits.rows} rows", limit="max_gather_rows")
+        if self._bytes > limits.bytes:
+            raise GATHER_TOO_LARGE(what=f"{limits.bytes} bytes", limit="max_gather_bytes")
+
+
+# -- settings -----------------------------------------------------------------------------------------------------
+
+
+def _reading(settings: Settings) -> Settings:
+    """A session's settings, but that results come as they are stored, and whole."""
+    return settings.changed({"character_set_results": "NULL", "sql_select_limit": None})
+
+
+_BOTH: Final = {
+    "sql_mode": "'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'", "time_zone": "'+00:00'",
+    "foreign_key_checks": "0",
+}  # fmt: skip
+_LOADING: Final = {
+    Flavour.MYSQL: settings_of(_BOTH), Flavour.MARIADB: settings_of({**_BOTH, "check_constraint_checks": "0"})
+}  # fmt: skip
+
+
+async def _check_log(connection: BackendConnection) -> None:
+    """What is gathered must not reach the binary log. Raises GATHER_BINLOG where that cannot be had."""
+    rows = await connection.rows("SELECT @@log_bin, @@sql_log_bin, @@binlog_format LIMIT 1")
+    logs, mine, form = rows[0]
+    if logs == b"0" or mine == b"0" or (form or b"").upper() == b"ROW":
+        return
+    for statement in ("SET SESSION binlog_format = 'ROW'", "SET SESSION sql_log_bin = 0"):
+        try:
+            await connection.query(statement)
+        except ServerError:
+            continue
+        return
+    raise GATHER_BINLOG(label=connection.label)
+
+
+# -- the answer ---------------------------------------------------------------------------------------------------
+
+
+async def _answer(call: Call, place: Place, work: _Gathering) -> None:
+    """Run the client's text where the rows are, and pass its answer on."""
+    session, connection = call.session, work.connection
+    await connection.carry(session.settings)
+    if call.insert_id_read:
+        await connection.query(f"SET last_insert_id = {session.insert_id}")
+    if call.execution is not None:
+        call.execution = replace(call.execution, text=work.text, cursor=None)
+    stream = ShardStream(connection)
+    call.out.down.attach_all([connection])
+    try:
+        connection.relay(await command_for(call, place, connection, work.text), stream)
+        if head := await stream.head():
+            describe(call.out, _as_of(head, call, place, work.copies), stream.flags)
+        await pass_rows(call.out, stream)
+        response = connection.response
+        if response.error is not None:
+            raise ServerError(*read_err(response.error))
+    except asyncio.CancelledError:
+        await asyncio.shield(call.scope.cluster.interrupt(connection))
+        raise
+    finally:
+        call.out.down.attach_all(())
+    warnings, flags = response.warnings, response.status & OF_QUERY
+    session.diagnostics = await read_warnings(connection) if warnings else []
+    session.row_count = -1
+    session.found_rows = None
+    call.out.send(eof_payload(call.out.status | flags, warnings))
+
+
+def _as_of(head: bytes, call: Call, place: Place, copies: Mapping[bytes, bytes]) -> bytes:
+    """The description of a result, in which copies have the names of their tables, and databases of their keyspaces."""
+    rename = columns_of(call, place)
+    first, *columns = packets_of(head)
+    parts = [frame(first)]
+    for payload in columns:
+        column = read_column(payload if rename is None else rename.column(payload))
+        table = copies.get(column.org_table)
+        parts.append(frame(payload if table is None and rename is None else
+                           replace(column, org_table=table or column.org_table).payload()))  # fmt: skip
+    return b"".join(parts)
