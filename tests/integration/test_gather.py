@@ -15,6 +15,7 @@ import pytest
 
 from tests.fix_oracle import Oracle, ask
 from tests.fix_vgate import USERS
+from tests.integration.asking import Later, until, working
 from tests.integration.conftest import serve
 
 PEOPLE = """
@@ -293,6 +294,33 @@ def test_rows_with_one_key_on_several_shards_are_all_there(filled: Oracle) -> No
         filled.cluster[shard].query("update customer set u = 1 order by customer_id limit 1", "customer")
     assert filled.only_vgate("select count(*) from customer where u = 1").rows == ((2,),)
     assert len(filled.only_vgate("select * from customer order by u").rows) == 42
+
+
+def test_a_killed_query_stops(filled: Oracle) -> None:
+    """Both while rows are gathered (a lock keeps them), and while the query runs over them."""
+    with (
+        closing(filled.process.connect("customer")) as client,
+        closing(filled.process.connect("customer")) as other,
+    ):
+        number = client.thread_id()
+        assert ask(other, "begin").error is None
+        assert ask(other, "update customer set n = 9 where customer_id in (1, 2, 4, 6)").error is None
+        assert ask(client, "begin").error is None
+        assert ask(client, "update customer set n = 8 where customer_id in (10, 11)").error is None
+        for sql in ("select * from customer where n > 0 order by n for update",
+                    "select count(*) from customer where sleep(50) = 0"):  # fmt: skip
+            later = Later(client, sql)
+            until(lambda: any(row[4] == "Query" and str(row[7]).endswith(("update", "= 0"))
+                              for row in ask(other, "show full processlist").rows), "it does not run")
+            until(lambda sql=sql: any(working(filled.cluster[shard], mark) for shard in ("customer/-80", "customer/80-")
+                  for mark in ("FOR UPDATE", "sleep(50)")), "no server works on it")
+            assert ask(other, f"kill query {number}").error is None
+            error = later.result().error
+            assert error is not None
+            assert error[0] == 1317
+            ask(other, "rollback")
+        assert ask(client, "select count(*) from customer where n = 8").rows == ((2,),)
+        assert ask(client, "rollback").error is None
 
 
 REFUSED = {
