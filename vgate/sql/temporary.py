@@ -32,6 +32,8 @@ def temporary(create: bytes, name: bytes, flavour: Flavour, *, loose: bool = Fal
     MariaDB knows a JSON column by its CHECK, so that is kept there; on MySQL its name would be taken. Raises
     NotTemporary.
     """
+    if not create.startswith(b"CREATE TABLE "):
+        raise NotTemporary("a view")
     elements, tail = _parts(create)
     options = _STRINGS.sub(b"''", tail)
     if b"WITH SYSTEM VERSIONING" in options.upper() or any(one.startswith(b"PERIOD FOR") for one in elements):
@@ -45,7 +47,7 @@ def temporary(create: bytes, name: bytes, flavour: Flavour, *, loose: bool = Fal
 
 
 def _parts(create: bytes) -> tuple[list[bytes], bytes]:
-    """The columns and keys of a definition, and what follows them. Raises NotTemporary for no definition of a table."""
+    """The columns and keys of a definition, and what follows them."""
     elements: list[bytes] = []
     depth = start = 0
     for piece in _PIECES.finditer(create):
@@ -61,4 +63,4 @@ def _parts(create: bytes) -> tuple[list[bytes], bytes]:
             depth -= 1
             if depth == 0:
                 return elements, create[piece.end() :]
-    raise NotTemporary("a view")
+    raise NotTemporary("a definition that cannot be read")
