@@ -18,7 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
+from vgate.backend.cluster import address_of
 from vgate.backend.connection import BackendConnection, packets_of
+from vgate.backend.schema import read_table
 from vgate.engine.call import Call
 from vgate.engine.command import command_for
 from vgate.engine.gathered_rows import Column, NotGathered, RowCutter, column_of, row_of
@@ -92,11 +94,11 @@ class _Gathering:
 
     def __init__(self, call: Call, keyspace: str, gather: Gather, shards: Shards, limits: GatherLimits) -> None:
         self._call = call
-        self._keyspace = keyspace
         self._gather = gather
         self._shards = shards
         self._limits = limits
         self._facts = call.scope.cluster.facts_for(keyspace)
+        self._servers = call.scope.cluster.keyspaces[keyspace]
         self._readers: dict[Place, BackendConnection] = {}
         self._loose = False
         self._rows = self._bytes = 0
@@ -117,6 +119,7 @@ class _Gathering:
         once = bool(session.isolation_once) and not scope.transactional
         places = sorted({place for places in self._shards.values() for place in places})
         done = False
+        await self._open()  # before any reader: who waits here for others to end must not hold what they need
         try:
             for place in places:  # in one order everywhere, as in engine.scatter
                 self._readers[place] = reader = await scope.take(place)
@@ -161,16 +164,22 @@ class _Gathering:
                     await reader.sink.drain()
             self._loose, self._rows, self._bytes = True, 0, 0
             self.copies.clear()
+            await self._open()
             self.text = self._call.text if self._call.execution is None else self._call.execution.text
             await self._load_tables()
 
-    async def _load_tables(self) -> None:
-        cluster = self._call.scope.cluster
-        self.connection = await cluster.keyspaces[self._keyspace].gather.take(NO_SETTINGS)
+    async def _open(self) -> None:
+        self.connection = await self._servers.gather.take(NO_SETTINGS)
         await self.connection.carry(_LOADING[self._facts.flavour])
         await _check_log(self.connection)
+
+    async def _ask(self, sql: str) -> list[tuple[bytes | None, ...]]:
+        return await self.connection.rows(sql)
+
+    async def _load_tables(self) -> None:
+        database = address_of(self._servers.keyspace, 0).database
         for table in self._gather.tables:
-            info = await cluster.load_table(table.name)  # anew: a column that is not known would be empty
+            info = await read_table(self._ask, database, table.name)  # anew: an unknown column would be empty
             if info is None:
                 raise NO_SUCH_TABLE(name=str(table.name))
             columns = [column_of(one) for one in info.columns if not one.generated]
