@@ -111,8 +111,17 @@ class PreparedStatements:
     async def prepare(self, text: bytes, sequence: int = 1) -> None:
         """COM_STMT_PREPARE, answered from that packet number on.
 
-        Raises SqlError: what the planner refuses, and what a server says of the text.
+        Raises SqlError: what the planner refuses, and what a server says of the text; SHOW WARNINGS will say it, too.
         """
+        try:
+            await self._prepare(text, sequence)
+        except SqlError as error:
+            session = self._conversation.session
+            session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            session.row_count = -1
+            raise
+
+    async def _prepare(self, text: bytes, sequence: int) -> None:
         if len(self._statements) >= LIMIT:
             raise TOO_MANY_STATEMENTS(limit=LIMIT)
         if not text.strip(b"; \t\r\n"):

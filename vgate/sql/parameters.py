@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from vgate.errors import UNSUPPORTED
 from vgate.sql.lexer import LITERALS, LexMode, Slots, TokenKind, lexer_for
 from vgate.sql.names import decoded, encoded
 
@@ -27,6 +28,7 @@ _INTEGERS: Final = {
 }
 _BLOBS: Final = frozenset({0xF9, 0xFA, 0xFB, 0xFC, 0x10, 0xFF})
 _DECIMALS: Final = frozenset({0x00, 0xF6})
+_DECIMAL: Final = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _WORD_BEFORE: Final = re.compile(rb"[\w$\x80-\xff]\Z")
 # Character sets in which a character's later byte may be a backslash.
 _TRAPS: Final = frozenset({"big5", "cp932", "gbk", "gb18030", "sjis"})
@@ -104,7 +106,10 @@ def read_template(text: bytes, mode: LexMode) -> Template:
 
 
 def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode) -> bytes:
-    """A parameter of MySQL type ``kind`` as SQL. ``value`` is as on the wire, without a length; None is NULL."""
+    """A parameter of MySQL type ``kind`` as SQL. ``value`` is as on the wire, without a length; None is NULL.
+
+    Raises UNSUPPORTED for what is no value of its type.
+    """
     if value is None:
         return b"NULL"
     if kind in _INTEGERS:
@@ -117,9 +122,11 @@ def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode) -> by
         return b"'" + _datetime(value, date_only=kind == 0x0A) + b"'"
     if kind == 0x0B:
         return b"'" + _time(value) + b"'"
-    if kind in _BLOBS:
-        return b"x'" + value.hex().encode() + b"'"
-    if kind in _DECIMALS and value.replace(b".", b"", 1).lstrip(b"+-").isdigit():
+    if kind in _BLOBS:  # a string; x'31' alone would be a number where one is wanted
+        return b"_binary x'" + value.hex().encode() + b"'"
+    if kind in _DECIMALS:
+        if _DECIMAL.fullmatch(value) is None:  # servers make a number of it, each its own
+            raise UNSUPPORTED(construct="a DECIMAL parameter that is no number")
         return value
     return quoted(value, mode)
 
