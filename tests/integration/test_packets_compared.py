@@ -223,6 +223,25 @@ def test_bytes_are_a_string_where_a_statement_is_sent_as_text(sides: Sides) -> N
     check_rows(sides, "tint")
 
 
+def test_dates_and_times_are_compared_as_such(sides: Sides) -> None:
+    """Also with text, where they are not equal to their own words alone, and where a statement is sent as text."""
+    day = Parameter(0x0A, 0, b"\x04" + struct.pack("<HBB", 2020, 1, 1))
+    midnight = Parameter(0x0C, 0, b"\x04" + struct.pack("<HBB", 2020, 1, 1))
+    clock = Parameter(0x0B, 0, b"\x08\0" + struct.pack("<IBBB", 0, 1, 2, 3))
+    sides.both("insert into tci (k) values ('2020-1-1'), ('20200101'), ('2020-01-01')")
+    sides.both("insert into tbig (k) values (1), (10203), (20200101), (2020)")
+    for table in ("tci", "tbig", "tdate"):
+        for value in (day, midnight) if table == "tci" else (day, midnight, clock):
+            inserts = [f"insert into {table} (k) values (?)"] if table == "tdate" and value is day else []
+            for statement in (
+                *inserts, f"select k from {table} where k = ?", f"update {table} set a = 1 where k = ?",
+                f"delete from {table} where k = ? or a = 5",
+            ):  # fmt: skip
+                mine, theirs = (prepared(side, statement, [value]) for side in (sides.vgate, sides.plain))
+                assert told_alike(mine, theirs), (statement, value, mine, theirs)
+        check_rows(sides, table)
+
+
 def test_a_decimal_that_is_no_number_is_refused(sides: Sides) -> None:
     [_, answer] = prepared(sides.vgate, "select k from tci where k = ?", [BAD_DECIMAL])
     assert answer.refused

@@ -28,7 +28,7 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.planner.build import syntax_error
-from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route, Schemas, VindexRows
+from vgate.planner.plan import AnyShard, Insert, Pass, Planned, Refuse, Route, Schemas, VindexRows
 from vgate.query.asking import ASKS
 from vgate.query.cache import Cached
 from vgate.query.sequence_ddl import WORDS
@@ -251,6 +251,9 @@ class PreparedStatements:
             return
         slots = template.slots(literals)
         cached = await conversation.cached(template.stand_in, template.shape, slots)
+        if isinstance(cached.plan, Insert):
+            literals = self.literals(bound, stored=True)
+            slots = template.slots(literals)
         binary = isinstance(cached.plan, Pass | AnyShard | Route | Schemas)
         call = conversation.call(template.filled(literals), slots, out, cached)
         if binary:
@@ -278,10 +281,10 @@ class PreparedStatements:
         if cursor.parts:
             statement.cursor = cursor
 
-    def literals(self, bound: Bound) -> list[bytes]:
-        """The parameters as SQL."""
+    def literals(self, bound: Bound, *, stored: bool = False) -> list[bytes]:
+        """The parameters as SQL; ``stored``: of an INSERT, which only stores them. Raises UNSUPPORTED."""
         mode = self._conversation.mode
-        return [literal(kind, unsigned, value, mode) for kind, unsigned, value in bound.parameters]
+        return [literal(kind, unsigned, value, mode, stored=stored) for kind, unsigned, value in bound.parameters]
 
     async def _next(self, own: SelectNext, bound: Bound, out: Output) -> None:
         """SELECT NEXT ? VALUES: the count may come as an integer or as text."""

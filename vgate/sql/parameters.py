@@ -105,10 +105,11 @@ def read_template(text: bytes, mode: LexMode) -> Template:
     return Template(text, stand_in, shape, tuple(parts), tuple(sources), direct)
 
 
-def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode) -> bytes:
+def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode, *, stored: bool = False) -> bytes:
     """A parameter of MySQL type ``kind`` as SQL. ``value`` is as on the wire, without a length; None is NULL.
 
-    Raises UNSUPPORTED for what is no value of its type.
+    Dates and times are literals of their type, to which other things are compared by rules of their own; where they are
+    only to be ``stored``, a string says the same. Raises UNSUPPORTED for what is no value of its type.
     """
     if value is None:
         return b"NULL"
@@ -119,9 +120,10 @@ def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode) -> by
         text = repr(number)
         return (text if "e" in text or "n" in text else text + "e0").encode()
     if kind in (0x07, 0x0A, 0x0C):
-        return b"'" + _datetime(value, date_only=kind == 0x0A) + b"'"
+        word = b"date" if kind == 0x0A else b"timestamp"
+        return (b"" if stored else word) + b"'" + _datetime(value, date_only=kind == 0x0A) + b"'"
     if kind == 0x0B:
-        return b"'" + _time(value) + b"'"
+        return (b"" if stored else b"time") + b"'" + _time(value) + b"'"
     if kind in _BLOBS:  # a string; x'31' alone would be a number where one is wanted
         return b"_binary x'" + value.hex().encode() + b"'"
     if kind in _DECIMALS:
