@@ -18,9 +18,10 @@ from tests.fix_vgate import USERS, VgateProcess, run_vgate, with_addresses
 from tests.integration.asking import Connection
 
 
-def serve(directory: Path, cluster: Cluster, config: str) -> VgateProcess:
-    """vgate with the repository's VSchema in front of these servers; whoever calls this ends it."""
-    (directory / "vschema.yaml").write_text(with_addresses((REPOSITORY / "vschema.yaml").read_text(), cluster))
+def serve(directory: Path, cluster: Cluster, config: str, vschema: str = "") -> VgateProcess:
+    """vgate with a VSchema (the repository's) in front of these servers; whoever calls this ends it."""
+    vschema = vschema or (REPOSITORY / "vschema.yaml").read_text()
+    (directory / "vschema.yaml").write_text(with_addresses(vschema, cluster))
     (directory / "vgate.yaml").write_text(config)
     return run_vgate(directory, [
         "serve", "--vschema", str(directory / "vschema.yaml"), "--config", str(directory / "vgate.yaml"),

@@ -504,3 +504,17 @@ def test_lock_tables_and_autocommit_off_go_together(oracle: Oracle, other: Conne
         assert ask(oracle.vgate, sql).error is None
     assert late.result().error is None
     assert oracle.cluster["product/-"].query("select id from t order by 1", "product") == ((1,), (2,))
+
+
+def test_a_read_that_fails_on_one_shard_leaves_the_transaction_open(oracle: Oracle, other: Connection) -> None:
+    """Also where another shard is still at work on it."""
+    for begin in ("begin", "set autocommit = 0"):
+        oracle.both(begin)
+        oracle.both("update customer set n = n + 1")
+        oracle.both("select if(customer_id in (4, 6, 7, 8), sleep(30), exp(n * 1000)) from customer", ordered=True)
+        oracle.both("select customer_id, n from customer")
+        oracle.both("commit")
+        assert ask(other, "select n from customer where customer_id = 4") == oracle.only_vgate(
+            "select n from customer where customer_id = 4"
+        )
+    oracle.both("select customer_id, n from customer")

@@ -94,7 +94,8 @@ OTHERS = (
     b"null", b"true", b"false", b"x''", b"x'31'", b"0x31", b"0x1", b"0x0031", b"0x61", b"x'61'", b"x'6162'",
     b"x'61620000'", b"x'6120'", b"x'c3a9'", b"0xff", b"x'ff'", b"x'0000000000000001'", b"b''", b"b'1'", b"b'110001'",
     b"0b1", b"0b01100001", b"_binary'ab'", b"_binary'1'", b"_binary'\xff'", b"_binary'\xc3\xa9'", b"_binary'a '",
-    b"_latin1'\xe9'", b"_latin1'1'", b"_utf8mb4'\xc3\xa9'", b"_utf8mb4 x'c3a9'", b"_gbk'\x81\x40'", b"n'ab'",
+    b"_latin1'\xe9'", b"_latin1'1'", b"_utf8mb4'\xc3\xa9'", b"_utf8mb4 x'c3a9'",
+    b"_binary x'31'", b"_binary x'6162'", b"_gbk'\x81\x40'", b"n'ab'",
     b"N'\xc3\xa9'", b"'\xff'", b"'\xed\xa0\x80'", b"'\xc0\x80'",
 )  # fmt: skip
 

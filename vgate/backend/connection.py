@@ -84,7 +84,7 @@ class BackendConnection(asyncio.Protocol):
         self.thread_id = thread_id
         self.settings: Settings = NO_SETTINGS
         self._usual = self.response = Response()
-        self.handles: dict[tuple[Settings, bytes], Handle] = {}
+        self.handles: dict[tuple[Settings, bytes, bytes], Handle] = {}
         self.sink: Sink | None = None
         self.owner: Owner | None = None
         self.usable = True
@@ -143,13 +143,15 @@ class BackendConnection(asyncio.Protocol):
         answer = await self.query(sql)
         return answer.values() if isinstance(answer, Rows) else []
 
-    async def prepare(self, text: bytes) -> Handle:
+    async def prepare(self, text: bytes, types: bytes = b"") -> Handle:
         """The server's handle of a statement, prepared under the settings it carries now. Raises what ``command`` does.
 
-        At most ``HANDLES`` are kept, the least recently used is closed first; closing has no answer.
+        ``types``: those of the parameters it is to be executed with. MySQL takes a parameter for what it was first
+        bound to, and compares later ones as such: what one client bound must not decide for another. At most
+        ``HANDLES`` are kept, the least recently used is closed first; closing has no answer.
         """
-        key = (self.settings, text)
-        handle = self.handles.pop(key, None)
+        key = (self.settings, text, types)
+        handle = self.handles.pop(key, None) or self.handles.pop((self.settings, text, b""), None)
         if handle is None:
             if len(self.handles) >= HANDLES:
                 oldest = self.handles.pop(next(iter(self.handles)))

@@ -23,8 +23,8 @@ async def command_for(call: Call, place: Place, connection: BackendConnection, t
     if execution is None:
         return frame(bytes([Command.QUERY]) + text_for(call, place, text))
     cursor = execution.cursor
-    given = text_for(call, place, execution.text)
-    handle = await (connection.prepare(given) if cursor is None else cursor.prepare(place, connection, given))
+    given, types = text_for(call, place, execution.text), execution.bound.types
+    handle = await (connection.prepare(given, types) if cursor is None else cursor.prepare(place, connection, given))
     number = handle.id.to_bytes(4, "little")
     parts = [
         frame(bytes([Command.STMT_SEND_LONG_DATA]) + number + index.to_bytes(2, "little") + value)

@@ -167,7 +167,7 @@ async def _stream(call: Call, connections: Mapping[Place, BackendConnection], te
         answer = _concatenate if call.cursor is None else _open_cursors
         await answer(call, places, streams, columns_of(call, places[0]))
     except ServerError as error:
-        if error.errno == INTERRUPTED.errno:
+        if error.errno == INTERRUPTED.errno or call.scope.transactional:
             await _interrupt(call.scope, connections.values())
         raise
     except asyncio.CancelledError:  # KILL QUERY, or the client is gone: the servers need not go on
@@ -179,8 +179,8 @@ async def _stream(call: Call, connections: Mapping[Place, BackendConnection], te
 
 
 async def _interrupt(scope: Scope, connections: Iterable[BackendConnection]) -> None:
-    """KILL QUERY has reached one of the servers: end the others' answers too, so that their connections are as before,
-    and with them the client's transaction.
+    """One of the servers has failed, or KILL QUERY has reached it: end the others' answers too, so that their
+    connections are as before, and with them the client's transaction, which an error leaves open.
     """
     for connection in connections:
         stream = connection.sink

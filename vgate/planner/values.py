@@ -72,6 +72,8 @@ def read_value(literal: Literal, column: ColumnType, vindex: Vindex, purpose: Pu
         return Known(None)
     if literal.kind is LiteralKind.OTHER:
         return UNKNOWN
+    if literal.kind is LiteralKind.DATE and column.kind is not ColumnKind.DATE:
+        return UNKNOWN  # text is compared with it as a date
     if literal.kind is LiteralKind.NULL:
         return NEVER if purpose is Purpose.COMPARE else _null(column)
     match column.kind:
@@ -291,13 +293,14 @@ def _binary(literal: Literal, column: ColumnType, purpose: Purpose) -> Answer:
 
 # -- dates, and columns of which nothing is known -----------------------------------------------------------------
 
+_DATES: Final = (LiteralKind.STRING, LiteralKind.DATE)
 _DATE: Final = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _date(literal: Literal) -> Answer:
     """Only a date of the calendar, written as servers print it; what else they take for a date depends on modes."""
     value = literal.value
-    if literal.kind is not LiteralKind.STRING or not isinstance(value, bytes) or not _DATE.fullmatch(value):
+    if literal.kind not in _DATES or not isinstance(value, bytes) or not _DATE.fullmatch(value):
         return UNKNOWN
     try:
         date.fromisoformat(value.decode("ascii"))

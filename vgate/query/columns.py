@@ -13,7 +13,6 @@ from vgate.sql.versioned import Flavour
 from vgate.wire.constants import FieldFlag, FieldType
 from vgate.wire.packets import ColumnDefinition
 
-_LONG: Final = 0x03
 _BINARY_ID: Final = 63
 _UTF8MB4: Final = (45, 4)
 _NO_DEFAULT: Final = 0x1000
@@ -40,7 +39,7 @@ class Columns:
         if word in ("database", "schema"):
             return self.text(name, 64)
         if word == "connection_id" and not self._mysql:
-            return _number(name, _LONG, 10, FieldFlag.NOT_NULL | FieldFlag.UNSIGNED)
+            return _number(name, FieldType.LONG, 10, FieldFlag.NOT_NULL | FieldFlag.UNSIGNED)
         flags = FieldFlag.UNSIGNED if word.startswith("@@") else FieldFlag.NOT_NULL
         if word in ("connection_id", "last_insert_id"):
             flags |= FieldFlag.UNSIGNED
@@ -48,7 +47,7 @@ class Columns:
 
     def warnings(self) -> list[ColumnDefinition]:
         """SHOW WARNINGS."""
-        code = _number("Code", _LONG, 5 if self._mysql else 4, FieldFlag.NOT_NULL | FieldFlag.UNSIGNED)
+        code = _number("Code", FieldType.LONG, 5 if self._mysql else 4, FieldFlag.NOT_NULL | FieldFlag.UNSIGNED)
         return [self.text("Level", 7, FieldFlag.NOT_NULL), code, self.text("Message", 512, FieldFlag.NOT_NULL)]
 
     def databases(self, name: str) -> list[ColumnDefinition]:

@@ -55,7 +55,7 @@ from vgate.query.fast import LONG, Client, FastPath
 from vgate.query.gate import Gate
 from vgate.query.loads import load
 from vgate.query.own import OwnStatements
-from vgate.query.pieces import statements_of
+from vgate.query.pieces import Pieces
 from vgate.query.prepared import PreparedStatements
 from vgate.query.speaking import speak
 from vgate.query.tables import TableStatements
@@ -146,9 +146,12 @@ class Conversation(FastPath):
         self.running, self.began = text, asyncio.get_running_loop().time()
         out = Output(self.down, self.session, sequence)
         try:
-            pieces = await self._pieces(text)
-            for number, piece in enumerate(pieces, 1):
-                out.more = number < len(pieces)
+            pieces = Pieces(text, several=bool(self.session.login.capabilities & Capability.MULTI_STATEMENTS))
+            out.more = True
+            while out.more:
+                facts = self.gate.cluster.facts_for(self.session.target.keyspace)
+                piece = await pieces.cut(self.lexer, facts.flavour, facts.number)
+                out.more = pieces.more
                 if not await self.statement(piece, out):
                     return
         except AnswerCut:
@@ -159,21 +162,6 @@ class Conversation(FastPath):
             self.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
             self.session.row_count = -1
             out.error(error)
-
-    async def _pieces(self, text: bytes) -> list[bytes]:
-        """The statements of one command."""
-        if b";" not in text:
-            return [text]
-        several = bool(self.session.login.capabilities & Capability.MULTI_STATEMENTS)
-        try:
-            try:
-                return await statements_of(text, self.lexer, several=several)
-            except VersionedComment:
-                facts = self.gate.cluster.facts_for(self.session.target.keyspace)
-                text = expand(text, self.mode, facts.flavour, facts.number)
-                return await statements_of(text, self.lexer, several=several)
-        except LexError as error:
-            raise syntax_error(text, error.offset, error.reason) from None
 
     async def statement(self, text: bytes, out: Output) -> bool:
         """Answer one statement; False if its answer was an error the server gave."""

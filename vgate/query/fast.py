@@ -130,14 +130,15 @@ class FastPath:
             return False
         try:
             bound = statement.read(payload)
+            literals = self.prepared.literals(bound)
         except VgateError:
             return False
         if bound.flags or statement.cursor is not None:
             return False
-        connection = self._connection_for(cached, statement.template.slots(self.prepared.literals(bound)))
+        connection = self._connection_for(cached, statement.template.slots(literals))
         if connection is None:
             return False
-        handle = connection.handles.get((connection.settings, statement.template.text))
+        handle = connection.handles.get((connection.settings, statement.template.text, bound.types))
         if handle is None:
             if self._pool is not None:
                 self._pool.release(connection)

@@ -174,9 +174,9 @@ class OwnStatements:
     async def _finish(self, out: Output, *, commit: bool, chain: bool, release: bool) -> None:
         session = self.session
         modifiers = session.begin_modifiers
-        isolation = session.isolation_once if session.in_transaction else ()
+        isolation = session.isolation_once
         await self.end(commit=commit)
-        if chain:  # with the characteristics of the one that ended, if there was one
+        if chain:  # with the characteristics of the one that ended, or would have begun
             session.isolation_once = isolation
             await self.scope.begin(modifiers, self._targets())
         out.ok()

@@ -1,5 +1,8 @@
 """The statements of one command: where a text with semicolons is cut.
 
+Each is cut off when its turn comes, and read as the session reads text by then: a SET in the one before may have
+changed what ends a string. As in the servers, blanks and semicolons at the end of the text are not there, an empty
+statement before that is an error, and what cannot be read is an error of its own statement alone.
 The semicolons of a stored program are its own: from its beginning on, all is one statement, and the server that gets it
 sees whether there is anything behind its end. It does not know what the statements mean beyond that.
 """
@@ -12,7 +15,8 @@ from typing import Final
 
 from vgate.planner.build import syntax_error
 from vgate.query.ties import bare
-from vgate.sql.lexer import Lexer
+from vgate.sql.lexer import SLICE, Lexer, LexError, TokenKind, VersionedComment
+from vgate.sql.versioned import Flavour, Version, expand, expand_one
 
 _PROGRAM: Final = re.compile(
     rb"create (?:or replace )?(?:definer = .{1,250}? )?(?:aggregate )?(?:procedure|function|trigger|event|package)\b"
@@ -23,23 +27,60 @@ _HEAD: Final = 40
 """Words among which a stored program is known to be one."""
 
 
-async def statements_of(text: bytes, lexer: Lexer, *, several: bool) -> list[bytes]:
-    """The statements, without their semicolons; ``several``: the client asked for MULTI_STATEMENTS.
+class Pieces:
+    """The statements of a text, one after the other; ``several``: the client asked for MULTI_STATEMENTS."""
 
-    Others run while a long text is read. Raises LexError, VgateError (1064).
-    """
-    if text.find(b";") >= len(text.rstrip(b"; \t\r\n")):  # it ends the only statement, of which no more need be read
-        return [text[: text.find(b";")]]
-    spans: list[tuple[int, int]] = []
-    for span in lexer.statements(text):
-        if span is not None:
-            spans.append(span)
-        else:
-            await asyncio.sleep(0)
-    for number, (start, end) in enumerate(spans):
-        if _PROGRAM.match(bare(text[start:end], lexer, _HEAD)):
-            spans[number:] = [(start, len(text))]
-            break
-    if len(spans) > 1 and not several:
-        raise syntax_error(text, spans[1][0])
-    return [text[start:end] for start, end in spans] or [b""]
+    __slots__ = ("_at", "_several", "_text")
+
+    def __init__(self, text: bytes, *, several: bool) -> None:
+        self._text = text.rstrip(b"; \t\n\v\f\r") if b";" in text else text
+        self._several = several
+        self._at = 0
+
+    @property
+    def more(self) -> bool:
+        """True while there are statements behind the last one that was cut off."""
+        return self._at < len(self._text)
+
+    async def cut(self, lexer: Lexer, flavour: Flavour, number: Version) -> bytes:
+        """The next statement, without its semicolon, for a server of that kind. Others run while a long one is read.
+
+        Raises VgateError (1064...).
+        """
+        text, start = self._text, self._at
+        if text.find(b";", start) < 0:  # the last one: of it no more need be read
+            self._at = len(text)
+            return text[start:]
+        try:
+            try:
+                end = await self._end(lexer, start)
+                piece = text[start:end]
+            except VersionedComment:
+                piece, end = expand_one(text, start, lexer.mode, flavour, number)
+            if end < len(text) and _PROGRAM.match(bare(piece, lexer, _HEAD)):
+                end = len(text)
+                piece = expand(text[start:], lexer.mode, flavour, number)
+            self._at = min(end + 1, len(text))
+            if not self._several:
+                self._nothing_more(lexer)
+        except LexError as error:
+            raise syntax_error(text, error.offset, error.reason) from None
+        return piece
+
+    async def _end(self, lexer: Lexer, start: int) -> int:
+        """Where the statement that begins at ``start`` ends. Raises LexError, VgateError where it is empty."""
+        for number, token in enumerate(lexer.scan(self._text, start)):
+            if token.kind is TokenKind.SEMICOLON:
+                if number == 0:
+                    raise syntax_error(self._text, token.start)
+                return token.start
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+        return len(self._text)
+
+    def _nothing_more(self, lexer: Lexer) -> None:
+        """Behind the only statement there may be a comment. Raises LexError, VgateError."""
+        token = next(lexer.scan(self._text, self._at), None)
+        if token is not None:
+            raise syntax_error(self._text, token.start)
+        self._at = len(self._text)

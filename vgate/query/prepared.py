@@ -28,7 +28,7 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.planner.build import syntax_error
-from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route, Schemas, VindexRows
+from vgate.planner.plan import AnyShard, Insert, Pass, Planned, Refuse, Route, Schemas, VindexRows
 from vgate.query.asking import ASKS
 from vgate.query.cache import Cached
 from vgate.query.sequence_ddl import WORDS
@@ -111,8 +111,17 @@ class PreparedStatements:
     async def prepare(self, text: bytes, sequence: int = 1) -> None:
         """COM_STMT_PREPARE, answered from that packet number on.
 
-        Raises SqlError: what the planner refuses, and what a server says of the text.
+        Raises SqlError: what the planner refuses, and what a server says of the text; SHOW WARNINGS will say it, too.
         """
+        try:
+            await self._prepare(text, sequence)
+        except SqlError as error:
+            session = self._conversation.session
+            session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            session.row_count = -1
+            raise
+
+    async def _prepare(self, text: bytes, sequence: int) -> None:
         if len(self._statements) >= LIMIT:
             raise TOO_MANY_STATEMENTS(limit=LIMIT)
         if not text.strip(b"; \t\r\n"):
@@ -242,6 +251,9 @@ class PreparedStatements:
             return
         slots = template.slots(literals)
         cached = await conversation.cached(template.stand_in, template.shape, slots)
+        if isinstance(cached.plan, Insert):
+            literals = self.literals(bound, stored=True)
+            slots = template.slots(literals)
         binary = isinstance(cached.plan, Pass | AnyShard | Route | Schemas)
         call = conversation.call(template.filled(literals), slots, out, cached)
         if binary:
@@ -269,10 +281,10 @@ class PreparedStatements:
         if cursor.parts:
             statement.cursor = cursor
 
-    def literals(self, bound: Bound) -> list[bytes]:
-        """The parameters as SQL."""
+    def literals(self, bound: Bound, *, stored: bool = False) -> list[bytes]:
+        """The parameters as SQL; ``stored``: of an INSERT, which only stores them. Raises UNSUPPORTED."""
         mode = self._conversation.mode
-        return [literal(kind, unsigned, value, mode) for kind, unsigned, value in bound.parameters]
+        return [literal(kind, unsigned, value, mode, stored=stored) for kind, unsigned, value in bound.parameters]
 
     async def _next(self, own: SelectNext, bound: Bound, out: Output) -> None:
         """SELECT NEXT ? VALUES: the count may come as an integer or as text."""

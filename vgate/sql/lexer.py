@@ -402,27 +402,6 @@ class Lexer:
                 end = part.end()
         return _KINDS.get(name), end
 
-    def statements(self, text: bytes) -> Iterator[tuple[int, int] | None]:
-        """Where each statement begins and ends, without its semicolon.
-
-        As in the servers, blanks and semicolons at the end of the text are not there, and an empty statement before
-        that is one (an error of its own). Comments after the last semicolon are no statement here.
-        Also gives None after every ``SLICE`` tokens: a moment to let others run.
-        """
-        size = len(text.rstrip(b"; \t\n\v\f\r"))
-        start = 0
-        seen = False
-        for number, token in enumerate(self.scan(text[:size]), 1):
-            if number % SLICE == 0:
-                yield None
-            if token.kind is not TokenKind.SEMICOLON:
-                seen = True
-                continue
-            yield start, token.start
-            start, seen = token.end, False
-        if seen:
-            yield start, size
-
     # -- errors ---------------------------------------------------------------------------------------------------
 
     def _error_after(self, text: bytes, pieces: Sequence[bytes], literals: Sequence[bytes]) -> LexError:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from vgate.errors import UNSUPPORTED
 from vgate.sql.lexer import LITERALS, LexMode, Slots, TokenKind, lexer_for
 from vgate.sql.names import decoded, encoded
 
@@ -27,6 +28,7 @@ _INTEGERS: Final = {
 }
 _BLOBS: Final = frozenset({0xF9, 0xFA, 0xFB, 0xFC, 0x10, 0xFF})
 _DECIMALS: Final = frozenset({0x00, 0xF6})
+_DECIMAL: Final = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _WORD_BEFORE: Final = re.compile(rb"[\w$\x80-\xff]\Z")
 # Character sets in which a character's later byte may be a backslash.
 _TRAPS: Final = frozenset({"big5", "cp932", "gbk", "gb18030", "sjis"})
@@ -103,8 +105,12 @@ def read_template(text: bytes, mode: LexMode) -> Template:
     return Template(text, stand_in, shape, tuple(parts), tuple(sources), direct)
 
 
-def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode) -> bytes:
-    """A parameter of MySQL type ``kind`` as SQL. ``value`` is as on the wire, without a length; None is NULL."""
+def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode, *, stored: bool = False) -> bytes:
+    """A parameter of MySQL type ``kind`` as SQL. ``value`` is as on the wire, without a length; None is NULL.
+
+    Dates and times are literals of their type, to which other things are compared by rules of their own; where they are
+    only to be ``stored``, a string says the same. Raises UNSUPPORTED for what is no value of its type.
+    """
     if value is None:
         return b"NULL"
     if kind in _INTEGERS:
@@ -114,12 +120,15 @@ def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode) -> by
         text = repr(number)
         return (text if "e" in text or "n" in text else text + "e0").encode()
     if kind in (0x07, 0x0A, 0x0C):
-        return b"'" + _datetime(value, date_only=kind == 0x0A) + b"'"
+        word = b"date" if kind == 0x0A else b"timestamp"
+        return (b"" if stored else word) + b"'" + _datetime(value, date_only=kind == 0x0A) + b"'"
     if kind == 0x0B:
-        return b"'" + _time(value) + b"'"
-    if kind in _BLOBS:
-        return b"x'" + value.hex().encode() + b"'"
-    if kind in _DECIMALS and value.replace(b".", b"", 1).lstrip(b"+-").isdigit():
+        return (b"" if stored else b"time") + b"'" + _time(value) + b"'"
+    if kind in _BLOBS:  # a string; x'31' alone would be a number where one is wanted
+        return b"_binary x'" + value.hex().encode() + b"'"
+    if kind in _DECIMALS:
+        if _DECIMAL.fullmatch(value) is None:  # servers make a number of it, each its own
+            raise UNSUPPORTED(construct="a DECIMAL parameter that is no number")
         return value
     return quoted(value, mode)
 

@@ -35,9 +35,23 @@ _OPENER: Final = {
 
 def expand(text: bytes, mode: LexMode, flavour: Flavour, version: Version) -> bytes:
     """``text`` as a server of that kind and version reads it, without versioned comments. Raises LexError."""
+    return _expand(text, 0, mode, flavour, version, one=False)[0]
+
+
+def expand_one(text: bytes, at: int, mode: LexMode, flavour: Flavour, version: Version) -> tuple[bytes, int]:
+    """``expand`` of the one statement that begins at ``at``, and where it ends: before a semicolon, or with the text.
+
+    What stands behind it may be read in another mode. Raises LexError.
+    """
+    return _expand(text, at, mode, flavour, version, one=True)
+
+
+def _expand(
+    text: bytes, at: int, mode: LexMode, flavour: Flavour, version: Version, *, one: bool
+) -> tuple[bytes, int]:
     lexer = lexer_for(mode)
     parts: list[bytes] = []
-    at = start = 0  # from ``start`` on, text is still to be copied
+    start = at  # from there on, text is still to be copied
     inside = False
     while at < len(text):
         if inside and text.startswith(b"*/", at):
@@ -50,6 +64,8 @@ def expand(text: bytes, mode: LexMode, flavour: Flavour, version: Version) -> by
             kind, end = found
             if inside and kind is TokenKind.SEMICOLON:
                 raise LexError(at, "a semicolon inside a versioned comment is not supported")
+            if one and kind is TokenKind.SEMICOLON:
+                break
             at = end
             continue
         opener = _OPENER[flavour].match(text, at)
@@ -66,8 +82,8 @@ def expand(text: bytes, mode: LexMode, flavour: Flavour, version: Version) -> by
             at = start = _after_skipped(text, opener)
     if inside:
         raise LexError(len(text))
-    parts.append(text[start:])
-    return b"".join(parts)
+    parts.append(text[start:at])
+    return b"".join(parts), at
 
 
 def _active(opener: re.Match[bytes], flavour: Flavour, version: Version) -> bool:

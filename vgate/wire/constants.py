@@ -93,6 +93,7 @@ class Status:
 class FieldType:
     """Column types on the wire."""
 
+    LONG: Final = 0x03
     LONGLONG: Final = 0x08
     NULL: Final = 0x06
     VARCHAR: Final = 0x0F

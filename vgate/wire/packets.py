@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from vgate.wire.constants import MAX_PAYLOAD, FieldFlag, FieldType
 
@@ -183,15 +184,18 @@ def read_text_row(payload: bytes, columns: int) -> tuple[bytes | None, ...]:
     return tuple(values)
 
 
+_INTEGER_WIDTHS: Final = {FieldType.LONG: 4, FieldType.LONGLONG: 8}
+
+
 def binary_row(columns: Sequence[ColumnDefinition], values: Sequence[bytes | None]) -> bytes:
-    """The binary-protocol row of values given as text; of the numeric types only BIGINT is known."""
+    """The binary-protocol row of values given as text; of the numeric types INT and BIGINT are known."""
     bitmap = bytearray((len(columns) + 9) // 8)
     parts: list[bytes] = []
     for index, (column, value) in enumerate(zip(columns, values, strict=True)):
         if value is None:
             bitmap[(index + 2) // 8] |= 1 << (index + 2) % 8
-        elif column.type == FieldType.LONGLONG:
-            parts.append((int(value) & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little"))
+        elif (width := _INTEGER_WIDTHS.get(column.type)) is not None:
+            parts.append((int(value) & ((1 << 8 * width) - 1)).to_bytes(width, "little"))
         else:
             parts.append(lenenc_bytes(value))
     return b"".join((b"\x00", bytes(bitmap), *parts))

@@ -310,30 +310,9 @@ def test_a_step_is_a_token_or_a_blank() -> None:
     assert step(b"/*! */", 0) is None
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (b"select 1", [b"select 1"]),
-        (b"select 1;", [b"select 1"]),
-        (b" select 1 ; ; ", [b" select 1"]),  # servers cut blanks and semicolons off the end before they look
-        (b"select ';' ; select `;` -- ;\n", [b"select ';' ", b" select `;` --"]),
-        (b"select 1; -- x", [b"select 1"]),
-        (b"select 1;;select 2", [b"select 1", b"", b"select 2"]),  # an error of its own, between the two
-        (b";select 2", [b"", b"select 2"]),
-        (b"select 1;/* x */;select 2", [b"select 1", b"/* x */", b"select 2"]),
-        (b"", []),
-        (b" ; ", []),
-        (b"-- x", []),
-    ],
-)
-def test_statements(text: bytes, expected: list[bytes]) -> None:
-    assert [text[span[0] : span[1]] for span in lexer().statements(text) if span is not None] == expected
-
-
 def test_long_texts_are_read_in_turns() -> None:
     """Other clients are served in between."""
     text = b"select " + b", ".join(b"%d" % number for number in range(10_000))
-    assert list(lexer().statements(text)).count(None) == 5
     assert sum(1 for _ in lexer().split_slowly(text)) == 2
 
 
@@ -516,21 +495,6 @@ def test_steps_go_through_the_text_as_tokens_do(text: bytes, mode: LexMode) -> N
         assert (kind is not None) == (at in starts)
         assert end > at
         at = end
-
-
-@MANY
-@given(TEXTS, MODES)
-def test_statements_are_what_stands_between_semicolons(text: bytes, mode: LexMode) -> None:
-    cut = text.rstrip(b"; \t\n\v\f\r")
-    tokens = readable(cut, mode)
-    spans = [span for span in lexer(mode).statements(text) if span is not None]
-    semicolons = [token.start for token in tokens if token.kind is TokenKind.SEMICOLON]
-    starts = [0, *(start + 1 for start in semicolons)]
-    ends = [*semicolons, len(cut)]
-    expected = list(zip(starts, ends, strict=True))
-    if not any(token.start >= starts[-1] for token in tokens):
-        expected.pop()  # nothing, or a comment
-    assert spans == expected
 
 
 @MANY
