@@ -53,6 +53,7 @@ log = logging.getLogger("vgate.client")
 
 _HEADER: Callable[[bytes, int], tuple[int]] = Struct("<I").unpack_from
 _QUERY: Final = Command.QUERY
+_EXECUTE: Final = Command.STMT_EXECUTE
 BACKLOG: Final = 1 << 18
 WRITE_LIMIT: Final = 1 << 18
 LOGIN_LIMIT: Final = 1 << 16
@@ -115,8 +116,11 @@ class ClientConnection(asyncio.Protocol):
             return
         size = len(data)
         if 4 < size <= self._largest and _HEADER(data, 0)[0] == size - 4:  # one whole command, numbered 0
-            if data[4] == _QUERY:
+            command = data[4]
+            if command == _QUERY:
                 self._query(data)
+            elif command == _EXECUTE:
+                self._execute(data)
             else:
                 self._command(data)
         else:

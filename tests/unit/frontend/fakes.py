@@ -167,10 +167,14 @@ class FakeConversation:
         Output(self.down, self.session).ok()
         return True
 
-    def finish(self, data: bytes = b"", *, settle: bool = False) -> None:
-        """The upstream's answer has come."""
+    def finish(self, data: bytes = b"", *, settle: bool = False, usual: bool = False) -> None:
+        """The upstream's answer has come; ``usual``: told in one call."""
         assert self.upstream is not None
         upstream, self.upstream = self.upstream, None
+        if usual:
+            upstream.sink = None
+            self.down.answered(data)
+            return
         self.down.write(data)
         upstream.sink = None
         self.down.detach()
