@@ -8,7 +8,8 @@ Invariants
 1. One command is in flight at a time; ``sink`` is None exactly when the connection is idle.
 2. A connection that is lost, that received bytes nobody asked for, or whose caller went away before the answer's
    end is closed; it never serves again (``usable`` is False).
-3. Every sink hears exactly one of ``finished`` and ``lost``.
+3. Every sink hears exactly one of ``finished``, ``lost`` and (of ``ask``) ``answered``.
+4. ``_asker`` is the sink of ``ask`` until the first bytes of its answer come; ``response`` is made ready only then.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from vgate.vschema.model import Address
 from vgate.wire.constants import MAX_PAYLOAD, Capability, Command
 from vgate.wire.packets import MalformedPacket, Ok, frame, read_err, read_lenenc, read_ok, read_text_row
 from vgate.wire.prepare import Handle, PrepareResponse
-from vgate.wire.response import FIRST, ROWS, Response
+from vgate.wire.response import FIRST, ROWS, Response, one_row_ends
 
 _FLAGS: Final = Capability.PS_MULTI_RESULTS | Capability.LOCAL_FILES
 
 HANDLES: Final = 64
 """Prepared statements kept on one connection. A server's max_prepared_stmt_count (16,382) is for all connections."""
+
+OPENINGS: Final = 4 * HANDLES
 
 
 class Sink(Protocol):
@@ -45,6 +48,14 @@ class Sink(Protocol):
 
     def lost(self, connection: BackendConnection, error: VgateError) -> None:
         """The connection broke before the response's end; it cannot be used again."""
+        ...
+
+
+class Asker(Sink, Protocol):
+    """A sink of ``ask``."""
+
+    def answered(self, data: bytes, connection: BackendConnection) -> None:
+        """Instead of ``received`` and ``finished``: ``data`` is the whole response, and as it was foreseen."""
         ...
 
 
@@ -75,8 +86,9 @@ class Owner(Protocol):
 class BackendConnection(asyncio.Protocol):
     """See the module. Attributes are read by the fast path; only this class writes them, but for ``settings``."""
 
-    __slots__ = ("_begin", "_drained", "_held", "_next", "_piece", "_usual", "_writer", "handles", "label", "owner",
-                 "response", "settings", "sink", "tainted", "thread_id", "transport", "usable", "used_at")
+    __slots__ = ("_asker", "_begin", "_drained", "_head", "_held", "_in_transaction", "_next", "_piece", "_usual",
+                 "_writer", "handles", "label", "openings", "owner", "response", "settings", "sink", "tainted",
+                 "thread_id", "transport", "usable", "used_at")
 
     def __init__(self, transport: asyncio.Transport, label: str, thread_id: int, keep: object) -> None:
         self.transport = transport
@@ -85,7 +97,11 @@ class BackendConnection(asyncio.Protocol):
         self.settings: Settings = NO_SETTINGS
         self._usual = self.response = Response()
         self.handles: dict[tuple[Settings, bytes, bytes], Handle] = {}
+        self.openings: dict[tuple[Settings, bytes], bytes] = {}  # how executions begin: see ``open_as``
         self.sink: Sink | None = None
+        self._asker: Asker | None = None
+        self._head = b""
+        self._in_transaction = 0
         self.owner: Owner | None = None
         self.usable = True
         self.tainted = False  # a KILL may be on its way to it: nobody else may have it
@@ -117,6 +133,18 @@ class BackendConnection(asyncio.Protocol):
         self.sink = sink
         self.response = response or self._usual
         self.response.start(ROWS if columns_only else FIRST, head)
+        self.transport.write(packet)
+
+    def ask(self, packet: bytes, sink: Asker, head: bytes, in_transaction: int) -> None:
+        """``relay`` for the fast path: of the usual answer, which comes whole, the sink hears in one call.
+
+        That is ``head`` and one row, without warnings, and with ``in_transaction`` (IN_TRANS or 0) in its status.
+        """
+        if self.sink is not None or not self.usable:
+            self.relay(packet, sink, head=head)  # which says what is wrong
+        self.sink = self._asker = sink
+        self._head = head
+        self._in_transaction = in_transaction
         self.transport.write(packet)
 
     async def command(self, payload: bytes) -> Ok | Rows:
@@ -155,10 +183,17 @@ class BackendConnection(asyncio.Protocol):
         if handle is None:
             if len(self.handles) >= HANDLES:
                 oldest = self.handles.pop(next(iter(self.handles)))
+                self.openings.clear()
                 self.transport.write(frame(bytes([Command.STMT_CLOSE]) + oldest.id.to_bytes(4, "little")))
             handle = await self._prepare(text)
         self.handles[key] = handle
         return handle
+
+    def open_as(self, kind: tuple[Settings, bytes], opening: bytes) -> None:
+        """Remember that executions of that kind, under those settings, begin so, as long as all handles live."""
+        if len(self.openings) >= OPENINGS:
+            self.openings.clear()
+        self.openings[kind] = opening
 
     async def _prepare(self, text: bytes) -> Handle:
         done: asyncio.Future[Handle] = asyncio.get_running_loop().create_future()
@@ -198,6 +233,16 @@ class BackendConnection(asyncio.Protocol):
     # -- asyncio.Protocol -----------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        asker = self._asker
+        if asker is not None:
+            self._asker = None
+            head = self._head
+            if head and data.startswith(head) and one_row_ends(data, len(head), self._in_transaction):
+                self.sink = None
+                asker.answered(data, self)
+                return
+            self.response = self._usual
+            self.response.start(FIRST, head)
         sink = self.sink
         if sink is None:  # e.g. the server says why it is about to close an idle connection
             self.close()
@@ -266,6 +311,7 @@ class BackendConnection(asyncio.Protocol):
 
     def _gone(self, error: VgateError) -> None:
         sink, self.sink = self.sink, None
+        self._asker = None
         owner, self.owner = self.owner, None
         if owner is not None:
             owner.discard(self)

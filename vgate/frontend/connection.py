@@ -53,6 +53,7 @@ log = logging.getLogger("vgate.client")
 
 _HEADER: Callable[[bytes, int], tuple[int]] = Struct("<I").unpack_from
 _QUERY: Final = Command.QUERY
+_EXECUTE: Final = Command.STMT_EXECUTE
 BACKLOG: Final = 1 << 18
 WRITE_LIMIT: Final = 1 << 18
 LOGIN_LIMIT: Final = 1 << 16
@@ -115,7 +116,13 @@ class ClientConnection(asyncio.Protocol):
             return
         size = len(data)
         if 4 < size <= self._largest and _HEADER(data, 0)[0] == size - 4:  # one whole command, numbered 0
-            self._command(data)
+            command = data[4]
+            if command == _QUERY:
+                self._query(data)
+            elif command == _EXECUTE:
+                self._execute(data)
+            else:
+                self._command(data)
         else:
             self._buffer += data
             self._pump()
@@ -220,15 +227,34 @@ class ClientConnection(asyncio.Protocol):
 
     # -- commands -------------------------------------------------------------------------------------------------
 
+    def _query(self, packet: bytes) -> None:
+        conversation = self.conversation
+        connection = conversation.fast(packet)
+        if connection is not None:
+            self._relayed(connection)
+        elif not conversation.asking.next_value(packet):
+            self.start(conversation.run(packet[5:]))
+
+    def _execute(self, packet: bytes) -> None:
+        connection = self.conversation.fast_execution(packet)
+        if connection is not None:
+            self._relayed(connection)
+        else:
+            self.start(self.conversation.prepared.execute(packet[4:]))
+
+    def _relayed(self, connection: BackendConnection) -> None:
+        """The command has been sent to ``connection``, which answers without a task."""
+        self._busy = True
+        self._upstream = connection
+        if self._slow:
+            connection.transport.pause_reading()
+
     def _command(self, packet: bytes) -> None:
-        command = packet[4]
-        if command == _QUERY:
-            if self.conversation.fast(packet):
-                self._busy = True
-            elif not self.conversation.asking.next_value(packet):
-                self.start(self.conversation.run(packet[5:]))
-            return
-        match command:
+        match packet[4]:
+            case Command.QUERY:
+                self._query(packet)
+            case Command.STMT_EXECUTE:
+                self._execute(packet)
             case Command.PING:
                 self._ok_as_before()
             case Command.QUIT:
@@ -252,11 +278,6 @@ class ClientConnection(asyncio.Protocol):
                 self._error(SUPER_NEEDED())
             case Command.STMT_PREPARE:
                 self.start(self.conversation.prepared.prepare(packet[5:]))
-            case Command.STMT_EXECUTE:
-                if self.conversation.fast_execution(packet[4:]):
-                    self._busy = True
-                else:
-                    self.start(self.conversation.prepared.execute(packet[4:]))
             case Command.STMT_RESET:
                 self.start(self.conversation.prepared.reset(packet[4:]))
             case Command.STMT_FETCH:
@@ -430,6 +451,19 @@ class ClientConnection(asyncio.Protocol):
 
     def ready(self) -> None:
         """The answer is complete: go on with what has arrived."""
+        if self._ending:
+            return
+        self._busy = False
+        if self._buffer or self._slow or self._reading_paused or self._retiring:
+            self._go_on()
+
+    def answered(self, data: bytes) -> None:
+        """``data`` is the whole answer: what ``detach``, ``write`` and ``ready`` do, in one step."""
+        if self._slow:
+            self.detach()
+        else:
+            self._upstream = None
+        self.write(data)
         if self._ending:
             return
         self._busy = False

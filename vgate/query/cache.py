@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 Slots = list[bytes | list[bytes]]
 
-_ZEROS: Final = bytes(ord("0") if chr(byte).isascii() and chr(byte).isdigit() else byte for byte in range(256))
+ZEROS: Final = bytes(ord("0") if chr(byte).isascii() and chr(byte).isdigit() else byte for byte in range(256))
+"""What makes zeros of all digits: see ``bytes.translate``."""
 
 _TEXT: Final = 500
 
@@ -40,7 +41,8 @@ class Cached:
     ``point`` makes the fast path possible: it gives the one keyspace id the literals lead to, or None where that
     takes more thought; ``anywhere`` is True where shard 0 (an unsharded keyspace) or any shard will do.
     ``head`` is what the last result began with, ``prepared_head`` that of an execution: see ``wire.response``.
-    ``slot``: the literal that ``point`` looks at, -1 if that is not all; ``keys``: how many ``Text``s there are of it.
+    ``slot``: the literal that ``point`` looks at if that is an integer without a sign, else -1; up to ``greatest``,
+    ``place`` has its keyspace id. ``keys``: how many ``Text``s there are of it.
     """
 
     plan: Plan
@@ -52,22 +54,23 @@ class Cached:
     head: bytes = b""
     prepared_head: bytes = b""
     slot: int = -1
+    greatest: int = -1
+    place: Callable[[int], KeyspaceId | None] = lambda number: None
     keys: int = 0
 
 
 class Text:
-    """A statement's text but for the digits of the one integer that routes it, from ``start`` to ``end``.
+    """A framed COM_QUERY but for the digits of the one integer that routes it, from ``start`` to ``end``.
 
     Whatever digits stand there in a text that is otherwise the same, to the byte, and of the same length, a lexer reads
     as it has read this one: before the number it has seen the same, digits are all alike to it, and so is what follows.
     """
 
-    __slots__ = ("after", "before", "cached", "end", "slots", "start")
+    __slots__ = ("after", "before", "cached", "end", "start")
 
-    def __init__(self, text: bytes, start: int, end: int, slots: Slots, cached: Cached) -> None:
+    def __init__(self, packet: bytes, start: int, end: int, cached: Cached) -> None:
         self.start, self.end = start, end
-        self.before, self.after = text[:start], text[end:]
-        self.slots = list(slots)
+        self.before, self.after = packet[:start], packet[end:]
         self.cached = cached
 
 
@@ -96,8 +99,8 @@ class Entry:
 class Partition:
     """The plans of one keyspace, VSchema version and lexer mode. ``fast`` holds those the fast path may run.
 
-    ``plain`` has the number of slots of the plain ones among these: see ``Lexer.split``. ``texts`` has whole texts
-    with zeros for digits. ``asked`` has SELECTs of one sequence's next value, by their text.
+    ``plain`` has the number of slots of the plain ones among these: see ``Lexer.split``. ``texts`` has whole
+    commands with zeros for digits. ``asked`` has SELECTs of one sequence's next value, by their text.
     """
 
     __slots__ = ("_cache", "asked", "entries", "fast", "plain", "size", "texts")
@@ -136,11 +139,11 @@ class Partition:
         self.plain.pop(shape, None)
         self.texts.clear()
 
-    def keep_text(self, text: bytes, place: tuple[int, int], slots: Slots, cached: Cached) -> None:
-        """Keep a text whose number that routes stands at ``place``."""
+    def keep_text(self, packet: bytes, place: tuple[int, int], cached: Cached) -> None:
+        """Keep a framed COM_QUERY whose number that routes stands at ``place`` in it."""
         cached.keys += 1
-        self.texts[zeros_for_digits(text)] = Text(text, *place, slots, cached)
-        cost = 3 * len(text) + _TEXT
+        self.texts[packet.translate(ZEROS)] = Text(packet, *place, cached)
+        cost = 3 * len(packet) + _TEXT
         self.size += cost
         self._cache.grown(self, cost)
 
@@ -198,8 +201,3 @@ class PlanCache:
         for partition in self._partitions.values():
             partition.clear()
         self._size = 0
-
-
-def zeros_for_digits(text: bytes) -> bytes:
-    """The text with every digit made a zero."""
-    return text.translate(_ZEROS)

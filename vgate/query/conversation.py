@@ -45,7 +45,7 @@ from vgate.planner.plan import (
     Schemas,
     VindexRows,
 )
-from vgate.planner.resolve import fast_point, slot_of
+from vgate.planner.resolve import fast_point, number_point
 from vgate.query import grants
 from vgate.query.asking import SequenceWords, may_concern
 from vgate.query.cache import Cached, Slots
@@ -293,8 +293,9 @@ class Conversation(FastPath):
         match node:
             case Route() if plain and not self._renamed(node.keyspace):
                 cached.point = None if self.mode.transcodes else fast_point(node, self.mode)
-                if cached.point is not None:
-                    cached.slot = slot_of(node)
+                number = number_point(node) if cached.point is not None else None
+                if number is not None:
+                    cached.slot, cached.greatest, cached.place = number
                 cached.fast_keyspace = node.keyspace
                 cached.read = node.access is Access.READ
             case Pass() | AnyShard(shown=None) if plain and not self._renamed(node.keyspace):

@@ -18,12 +18,14 @@ from vgate.engine.output import Downstream, Output
 from vgate.engine.single import certainly_generated, settle
 from vgate.errors import EMPTY_QUERY, SqlError, VgateError
 from vgate.planner.plan import Refuse
-from vgate.query.cache import KEYS, Cached, Partition, Slots, zeros_for_digits
+from vgate.query.cache import KEYS, ZEROS, Cached, Partition, Slots
 from vgate.query.gate import Gate
-from vgate.query.prepared import PreparedStatements
+from vgate.query.prepared import PreparedStatement, PreparedStatements
 from vgate.session.session import Diagnostic, Session
 from vgate.sql.lexer import Lexer, LexError
-from vgate.transactions.scope import Scope
+from vgate.transactions.scope import Place, Scope
+from vgate.vindex.base import KeyspaceId
+from vgate.wire.binary import Execution as Bound
 from vgate.wire.binary import execute_payload
 from vgate.wire.constants import Status
 from vgate.wire.packets import err_payload, frame, read_ok
@@ -40,6 +42,10 @@ class Client(Downstream, Protocol):
 
     def ready(self) -> None:
         """The answer is complete; the next command may come."""
+        ...
+
+    def answered(self, data: bytes) -> None:
+        """The whole answer of the server attached: ``detach``, ``write`` and ``ready``."""
         ...
 
     def hang_up(self) -> None:
@@ -67,9 +73,9 @@ class FastPath:
     _split: Callable[[bytes, Mapping[bytes, int]], tuple[bytes, Slots]]
 
     def __init__(self) -> None:
-        self._again = b""  # the framed COM_QUERY, or the payload of the COM_STMT_EXECUTE, under way
+        self._again = b""  # the framed COM_QUERY or COM_STMT_EXECUTE under way
         self._executes = False
-        self._place = ("", 0)
+        self._index = 0
         self._pool: Pool | None = None
         self._passed = False
         self._cached = Cached(Refuse(EMPTY_QUERY()))
@@ -82,112 +88,174 @@ class FastPath:
         """One statement on its way through the engine."""
         raise NotImplementedError
 
-    def fast(self, packet: bytes) -> bool:
-        """Relay a framed COM_QUERY at once, if all it needs is at hand; False (and nothing done) otherwise."""
+    def fast(self, packet: bytes) -> BackendConnection | None:
+        """Relay a framed COM_QUERY at once, if all it needs is at hand: who answers it; None (and nothing done) if not.
+        """
         if len(packet) > LONG or self.restricted:
-            return False
-        partition = self.partition
-        slots: Slots
-        text = packet[5:]
-        known = partition.texts.get(zeros_for_digits(text))
-        if known is not None and text.startswith(known.before) and text.endswith(known.after):
-            cached, slots = known.cached, known.slots
-            slots[cached.slot] = text[known.start : known.end]
+            return None
+        known = self.partition.texts.get(packet.translate(ZEROS))
+        if known is not None and packet.startswith(known.before) and packet.endswith(known.after):
+            cached = known.cached
+            number = int(packet[known.start : known.end])
+            keyspace_id = cached.place(number) if number <= cached.greatest else None
         else:
             try:
-                shape, slots = self._split(text, partition.plain)
+                shape, slots = self._split(packet[5:], self.partition.plain)
             except LexError:
-                return False
-            found = partition.fast.get(shape)
+                return None
+            found = self.partition.fast.get(shape)
             if found is None:
-                return False
+                return None
             cached = found
             if known is None and cached.slot >= 0 and cached.keys < KEYS:
-                self._keep(text, slots, cached)
-        connection = self._connection_for(cached, slots)
-        if connection is None:
-            return False
-        self._again = packet
-        self._executes = False
-        self.down.attach(connection)
-        connection.relay(packet, self, head=cached.head)
-        return True
+                self._keep(packet, slots, cached)
+            keyspace_id = cached.point(slots) if cached.point is not None else None
+        connection = self._connection_for(cached, keyspace_id)
+        if connection is not None:
+            self._again = packet
+            self._executes = False
+            connection.ask(packet, self, cached.head, self.session.in_transaction)
+        return connection
 
-    def _keep(self, text: bytes, slots: Slots, cached: Cached) -> None:
+    def _keep(self, packet: bytes, slots: Slots, cached: Cached) -> None:
         """Let the text be known the next time, whatever number routes it then."""
         raw = slots[cached.slot]
-        if isinstance(raw, bytes) and raw.isdigit():
-            place = self.lexer.locate(text)[2][cached.slot]
-            self.partition.keep_text(text, place, slots, cached)
+        if isinstance(raw, bytes) and raw.isdigit() and len(raw) <= len(str(cached.greatest)):
+            start, end = self.lexer.locate(packet[5:])[2][cached.slot]
+            self.partition.keep_text(packet, (start + 5, end + 5), cached)
 
-    def fast_execution(self, payload: bytes) -> bool:
+    def fast_execution(self, packet: bytes) -> BackendConnection | None:
         """As ``fast``, for a COM_STMT_EXECUTE of a statement that the connection at hand has prepared."""
+        known = self.prepared.known.get(packet[5:9])
+        if known is None or len(packet) != known.size or not packet.startswith(known.begin):
+            return self._new_execution(packet)
+        cached = known.cached
+        statement = known.statement
+        if (
+            self.partition.fast.get(statement.template.shape) is not cached
+            or statement.types is not known.bound.types  # another execution has said other types since
+            or statement.long_data
+            or statement.cursor is not None
+        ):
+            return self._new_execution(packet)
+        keyspace_id = None
+        if known.number is not None:
+            (number,) = known.number(packet, known.at)
+            if not 0 <= number <= cached.greatest:
+                return self._new_execution(packet)
+            keyspace_id = cached.place(number)
+        connection = self._connection_for(cached, keyspace_id)
+        if connection is None:
+            return None
+        opening = connection.openings.get((connection.settings, known.key))
+        if opening is None:
+            return self._execute_first(packet, statement, known.bound, connection, cached)
+        self._again = packet
+        self._executes = True
+        connection.ask(opening + packet[known.values_at :], self, cached.prepared_head, self.session.in_transaction)
+        return connection
+
+    def _new_execution(self, packet: bytes) -> BackendConnection | None:
+        """An execution that does not begin as the one before."""
+        payload = packet[4:]
         statement = self.prepared.find(int.from_bytes(payload[1:5], "little"))
         if statement is None or statement.own is not None or statement.long_data or self.restricted:
-            return False
+            return None
         cached = self.partition.fast.get(statement.template.shape)
         if cached is None or len(payload) > LONG:
-            return False
+            return None
         try:
             bound = statement.read(payload)
             literals = self.prepared.literals(bound)
         except VgateError:
-            return False
+            return None
         if bound.flags or statement.cursor is not None:
-            return False
-        connection = self._connection_for(cached, statement.template.slots(literals))
-        if connection is None:
-            return False
-        handle = connection.handles.get((connection.settings, statement.template.text, bound.types))
+            return None
+        self.prepared.keep(packet, statement, bound, cached)
+        slots = statement.template.slots(literals)
+        keyspace_id = cached.point(slots) if cached.point is not None else None
+        connection = self._connection_for(cached, keyspace_id)
+        return None if connection is None else self._execute_first(packet, statement, bound, connection, cached)
+
+    def _execute_first(
+        self, packet: bytes, statement: PreparedStatement, bound: Bound, connection: BackendConnection, cached: Cached
+    ) -> BackendConnection | None:
+        """Relay an execution that does not begin as one before, on this connection."""
+        text = statement.template.text
+        handle = connection.handles.get((connection.settings, text, bound.types))
         if handle is None:
             if self._pool is not None:
                 self._pool.release(connection)
-            return False
-        self._again = payload
+            return None
+        command = frame(execute_payload(handle.id, bound, packet[4:]))
+        known = self.prepared.known.get(packet[5:9])
+        if known is not None:
+            connection.open_as((connection.settings, known.key), command[: len(command) - known.size + known.values_at])
+        self._again = packet
         self._executes = True
-        self.down.attach(connection)
-        connection.relay(frame(execute_payload(handle.id, bound, payload)), self, head=cached.prepared_head)
-        return True
+        connection.ask(command, self, cached.prepared_head, self.session.in_transaction)
+        return connection
 
-    def _connection_for(self, cached: Cached, slots: Slots) -> BackendConnection | None:
-        """A ready connection to the one shard that these literals lead to; None where that takes more than a look."""
+    def _connection_for(self, cached: Cached, keyspace_id: KeyspaceId | None) -> BackendConnection | None:
+        """A ready connection to the shard of that keyspace id; None where that takes more than a look.
+
+        Of a plan without ``point`` the shard is that of all such plans.
+        """
         servers = self.gate.cluster.keyspaces[cached.fast_keyspace]
-        point = cached.point
-        if point is not None:
-            keyspace_id = point(slots)
-            if keyspace_id is None:
-                return None
+        if keyspace_id is not None:
             index = servers.find(keyspace_id)
-        else:
+        elif cached.point is None:
             index = self.any_index
+        else:
+            return None
         session = self.session
-        scope = self.scope
         if session.isolation_once:
             return None
-        if scope.held or session.in_transaction:
-            place = (cached.fast_keyspace, index)
-            held = scope.held.get(place)
-            if (
-                held is None
-                or not held.usable
-                or held.settings is not session.settings
-                or scope.broken
-                or (session.in_transaction and place not in scope.begun)
-            ):
-                return None
-            connection = held
+        if self.scope.held or session.in_transaction:
+            connection = self._held_connection((cached.fast_keyspace, index))
             self._pool = None
         else:
-            pool = servers.pools[self.found_rows][index]
-            taken = pool.take_now(session.settings)
-            if taken is None:
-                return None
-            connection = taken
-            self._pool = pool
-        self._place = (cached.fast_keyspace, index)
+            self._pool = pool = servers.pools[self.found_rows][index]
+            connection = pool.take_now(session.settings)
+        self._index = index
         self._cached = cached
         self._passed = False
         return connection
+
+    def _held_connection(self, place: Place) -> BackendConnection | None:
+        """The connection to ``place`` that the session holds, if it is ready."""
+        session, scope = self.session, self.scope
+        held = scope.held.get(place)
+        if (
+            held is None
+            or not held.usable
+            or held.settings is not session.settings
+            or scope.broken
+            or (session.in_transaction and place not in scope.begun)
+        ):
+            return None
+        return held
+
+    @property
+    def _place(self) -> Place:
+        """The shard that was asked last."""
+        return self._cached.fast_keyspace, self._index
+
+    def answered(self, data: bytes, connection: BackendConnection) -> None:
+        """What ``received`` and ``finished`` do with a known result of one row and no warnings."""
+        session = self.session
+        session.row_count = -1
+        session.found_rows = None
+        if session.diagnostics:
+            self._forget_diagnostics()
+        if self._pool is not None:
+            self._pool.release(connection)
+        self.down.answered(data)
+
+    def _forget_diagnostics(self) -> None:
+        session = self.session
+        if session.diagnostics and not (session.keeps_warnings and self._cached.found.names_no_table):
+            session.diagnostics = []
 
     def received(self, data: bytes, response: Response) -> None:
         self._passed = True
@@ -218,8 +286,7 @@ class FastPath:
             else:
                 cached.head = response.head
         session.found_rows = None
-        if session.diagnostics and not (session.keeps_warnings and cached.found.names_no_table):
-            session.diagnostics = []
+        self._forget_diagnostics()
         if self._pool is not None:
             self._pool.release(connection)
         self.down.ready()
@@ -238,7 +305,7 @@ class FastPath:
             self.down.start(self._settle(connection, connection.response))
         elif self._cached.read and self._pool is not None:
             again = self._again
-            self.down.start(self.prepared.execute(again) if self._executes else self.run(again[5:]))
+            self.down.start(self.prepared.execute(again[4:]) if self._executes else self.run(again[5:]))
         else:
             self.down.write(frame(err_payload(error.errno, error.sqlstate, error.message), 1))
             self.down.ready()
@@ -260,5 +327,5 @@ class FastPath:
         """The statement that was relayed last."""
         if not self._executes:
             return self._again[5:]
-        statement = self.prepared.find(int.from_bytes(self._again[1:5], "little"))
+        statement = self.prepared.find(int.from_bytes(self._again[5:9], "little"))
         return b"" if statement is None else statement.template.text

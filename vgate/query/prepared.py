@@ -31,6 +31,7 @@ from vgate.planner.build import syntax_error
 from vgate.planner.plan import AnyShard, Insert, Pass, Planned, Refuse, Route, Schemas, VindexRows
 from vgate.query.asking import ASKS
 from vgate.query.cache import Cached
+from vgate.query.known import KnownExecution, known_execution
 from vgate.query.sequence_ddl import WORDS
 from vgate.session.session import Diagnostic
 from vgate.sql.lexer import LexError, VersionedComment
@@ -95,9 +96,10 @@ class PreparedStatement:
 class PreparedStatements:
     """The prepared statements of one client, by id."""
 
-    __slots__ = ("_conversation", "_last_id", "_statements")
+    __slots__ = ("_conversation", "_last_id", "_statements", "known")
 
     def __init__(self, conversation: Conversation) -> None:
+        self.known: dict[bytes, KnownExecution] = {}  # by the id's bytes
         self._conversation = conversation
         self._statements: dict[int, PreparedStatement] = {}
         self._last_id = 0
@@ -105,6 +107,14 @@ class PreparedStatements:
     def find(self, number: int) -> PreparedStatement | None:
         """The statement of that id."""
         return self._statements.get(number)
+
+    def keep(self, packet: bytes, statement: PreparedStatement, bound: Bound, cached: Cached) -> None:
+        """Know executions that begin as this one, and no longer those that began as the one before."""
+        known = known_execution(packet, statement, bound, cached)
+        if known is None:
+            self.known.pop(packet[5:9], None)
+        else:
+            self.known[packet[5:9]] = known
 
     # -- preparing ------------------------------------------------------------------------------------------------
 
@@ -310,6 +320,7 @@ class PreparedStatements:
 
     def close(self, payload: bytes) -> None:
         """COM_STMT_CLOSE: no answer. Servers' handles stay for whoever prepares the same text."""
+        self.known.pop(payload[1:5], None)
         statement = self._statements.pop(int.from_bytes(payload[1:5], "little"), None)
         if statement is not None:
             statement.close_cursor()
@@ -344,6 +355,7 @@ class PreparedStatements:
         for statement in self._statements.values():
             statement.close_cursor()
         self._statements.clear()
+        self.known.clear()
 
     def _find(self, payload: bytes) -> PreparedStatement:
         if len(payload) < 5:

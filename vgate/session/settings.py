@@ -35,20 +35,16 @@ foreign_key_checks and unique_checks, which it leaves switched off (9.7)."""
 class Settings:
     """Changed session variables: lower-case name to SQL value text. Make with ``settings_of``, which leaves out what is
     as in BASELINE.
+
+    Equal is who is the same: a pool looks settings up twice per statement. Where the interned ones were forgotten,
+    equal values may be two objects for a while; between those there is no difference to send.
     """
 
-    __slots__ = ("_hash", "items", "values")
+    __slots__ = ("items", "values")
 
     def __init__(self, items: tuple[tuple[str, str], ...]) -> None:
         self.items = items
         self.values: Mapping[str, str] = dict(items)
-        self._hash = hash(items)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Settings) and self.items == other.items)
 
     def __repr__(self) -> str:
         return f"<Settings {' '.join(f'{name}={value}' for name, value in self.items) or 'none'}>"

@@ -7,6 +7,7 @@ bytes that came. It does not know statements, nor SQL.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from vgate.wire.packets import MalformedPacket, lenenc, read_lenenc
@@ -100,6 +101,23 @@ def read_execution(
             value, at = _value(payload, at, kind)
             parameters.append(Parameter(kind, unsigned, value))
     return Execution(statement_id, flags, types, bitmap, values_at, parameters)
+
+
+def integer_reader(kind: int, flags: int) -> Callable[[bytes, int], tuple[int]] | None:
+    """What reads an integer parameter of that type where it stands; None for other types."""
+    code = _INTEGERS.get((kind, flags & 0x80 != 0))
+    return None if code is None else struct.Struct(code).unpack_from
+
+
+def fixed_places(execution: Execution) -> list[int] | None:
+    """Where each value and, last, their end stands in the payload; None if one is NULL or of no fixed size."""
+    places = [execution.values_at]
+    for kind in execution.types[::2]:
+        width = _FIXED.get(kind)
+        if width is None:
+            return None
+        places.append(places[-1] + width)
+    return None if any(execution.bitmap) else places
 
 
 class UnboundTypes(Exception):

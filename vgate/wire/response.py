@@ -33,6 +33,9 @@ _ROW: Callable[[bytes, int], tuple[int, int, int]] = Struct("<HBxB").unpack_from
 """The low and the high bytes of a packet's length, and the first byte of its payload."""
 _EOF: Callable[[bytes, int], tuple[int, int]] = Struct("<HH").unpack_from
 
+_END: Callable[[bytes, int], tuple[int, int, int, int]] = Struct("<IBHH").unpack_from
+"""The header of an EOF packet, its first byte, warnings and status."""
+
 FIRST, COLUMNS, COLUMNS_END, ROWS = range(4)
 
 HEAD_LIMIT: Final = 2048
@@ -42,6 +45,9 @@ _WORTH: Final = 2048
 """Bytes of rows for which a regular expression is worth its call."""
 
 _NEVER: Final = sys.maxsize
+
+_TELLING: Final = Status.IN_TRANS | Status.MORE_RESULTS | Status.CURSOR_EXISTS
+"""What may say that more is to be done after a result of one row."""
 
 _WIDTH: Final = 32
 _LONGEST: Final = 1024
@@ -61,6 +67,22 @@ def _rows_of(block: int) -> re.Pattern[bytes]:
         for length in range(lowest, block * _WIDTH + _WIDTH + _WIDTH // 2)
     ]
     return re.compile(b"(?:" + b"|".join(branches) + b")*+", re.DOTALL)
+
+
+def one_row_ends(data: bytes, at: int, in_transaction: int) -> bool:
+    """True if from ``at``, behind a result's head, there is one row and the end of the response, and no more.
+
+    Of the end's status only IN_TRANS may be set, as ``in_transaction`` says, and there are no warnings. A response of
+    which this is not true may be a good one: ``Response`` walks it.
+    """
+    size = len(data)
+    if size < at + 14:
+        return False
+    low, high, first = _ROW(data, at)
+    if at + low + 13 != size or high or first >= 0xFE:
+        return False
+    header, mark, warnings, status = _END(data, size - 9)
+    return mark == 0xFE and header & 0xFFFFFF == 5 and not warnings and status & _TELLING == in_transaction
 
 
 class Response:

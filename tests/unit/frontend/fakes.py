@@ -148,17 +148,16 @@ class FakeConversation:
         gate.conversations.append(self)
         gate.news.set()
 
-    def fast_execution(self, payload: bytes) -> bool:
-        return self.fast(bytes(4) + payload)
+    def fast_execution(self, packet: bytes) -> FakeUpstream | None:
+        return self.fast(packet)
 
-    def fast(self, packet: bytes) -> bool:
+    def fast(self, packet: bytes) -> FakeUpstream | None:
         text = packet[5:]
         if not text.startswith(b"fast"):
-            return False
+            return None
         self.ran.append(text)
         self.upstream = FakeUpstream(self)
-        self.down.attach(self.upstream)
-        return True
+        return self.upstream
 
     def _value(self, packet: bytes) -> bool:
         """``value``: answered in the same step."""
@@ -168,10 +167,14 @@ class FakeConversation:
         Output(self.down, self.session).ok()
         return True
 
-    def finish(self, data: bytes = b"", *, settle: bool = False) -> None:
-        """The upstream's answer has come."""
+    def finish(self, data: bytes = b"", *, settle: bool = False, usual: bool = False) -> None:
+        """The upstream's answer has come; ``usual``: told in one call."""
         assert self.upstream is not None
         upstream, self.upstream = self.upstream, None
+        if usual:
+            upstream.sink = None
+            self.down.answered(data)
+            return
         self.down.write(data)
         upstream.sink = None
         self.down.detach()

@@ -114,13 +114,18 @@ async def test_one_command_at_a_time(client: Client) -> None:
     assert client.transport.take() == OK * 2
 
 
+@pytest.mark.parametrize("usual", [False, True])
 @pytest.mark.parametrize("command", [0x03, 0x17])
-async def test_a_fast_command_holds_the_next_back(client: Client, command: int) -> None:
-    assert await client.said(frame(bytes([command]) + b"fast") + query(b"b")) == b""
-    client.conversation.finish(OK)
+async def test_a_fast_command_holds_the_next_back(client: Client, command: int, usual: bool) -> None:
+    fast = frame(bytes([command]) + b"fast")
+    assert await client.said(fast) == b""
+    client.conversation.finish(OK, usual=usual)
+    assert client.transport.take() == OK
+    assert await client.said(fast + query(b"b")) == b""
+    client.conversation.finish(OK, usual=usual)
     await turns()
     assert client.transport.take() == OK * 2
-    assert client.conversation.ran == [b"fast", b"b"]
+    assert client.conversation.ran == [b"fast", b"fast", b"b"]
 
 
 @pytest.mark.parametrize(
@@ -324,7 +329,8 @@ async def test_pings_in_one_segment_stop_where_the_client_gets_slow(client: Clie
     assert client.transport.reading
 
 
-async def test_a_slow_client_holds_its_backend_back(client: Client) -> None:
+@pytest.mark.parametrize("usual", [False, True])
+async def test_a_slow_client_holds_its_backend_back(client: Client, usual: bool) -> None:
     client.send(query(b"fast"))
     upstream = client.conversation.upstream
     assert upstream is not None
@@ -333,9 +339,21 @@ async def test_a_slow_client_holds_its_backend_back(client: Client) -> None:
     client.protocol.resume_writing()
     assert upstream.transport.reading
     client.protocol.pause_writing()
-    client.conversation.finish(OK)
+    client.conversation.finish(OK, usual=usual)
     assert upstream.transport.reading, "it goes back to the pool"
     assert not client.transport.reading, "no further command before the client has read"
+    client.protocol.resume_writing()
+    assert client.transport.reading
+
+
+async def test_a_client_that_gets_slow_by_its_answer_sends_nothing_more(client: Client) -> None:
+    client.send(query(b"fast"))
+    upstream = client.conversation.upstream
+    assert upstream is not None
+    client.protocol.write = lambda data: client.protocol.pause_writing()
+    client.conversation.finish(OK, usual=True)
+    assert upstream.transport.reading, "it is in the pool"
+    assert not client.transport.reading
     client.protocol.resume_writing()
     assert client.transport.reading
 
@@ -548,11 +566,12 @@ async def test_a_busy_client_retires_with_its_answer(client: Client) -> None:
     assert client.transport.closed
 
 
-async def test_a_fast_client_retires_with_its_answer(client: Client) -> None:
+@pytest.mark.parametrize("usual", [False, True])
+async def test_a_fast_client_retires_with_its_answer(client: Client, usual: bool) -> None:
     client.send(query(b"fast"))
     client.protocol.retire()
     assert not client.transport.closed
-    client.conversation.finish(OK)
+    client.conversation.finish(OK, usual=usual)
     assert client.transport.take() == OK
     assert client.transport.closed
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vgate.planner.columns import ColumnKind, ColumnType
 from vgate.planner.plan import Access, Both, Const, Either, Everything, Nothing, Points, Route, Slot, Source, Where
-from vgate.planner.resolve import KeyspaceIds, fast_point, resolve
+from vgate.planner.resolve import KeyspaceIds, fast_point, number_point, resolve
 from vgate.sql.lexer import LexMode, Slots
 from vgate.vindex.base import KeyspaceId, Value, Vindex
 from vgate.vindex.registry import make_vindex
@@ -226,6 +226,9 @@ def test_the_fast_way_never_disagrees(
         return
     found = point([raw])
     whole = resolve(where, [raw], mode)
+    number = number_point(route(where))
+    if number is not None and raw.isdigit() and len(raw) <= len(str(number[1])) and int(raw) <= number[1]:
+        assert number[2](int(raw)) == found
     if found is not None:
         assert whole == frozenset((found,))
     elif told:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from vgate.wire.constants import MAX_PAYLOAD
 from vgate.wire.packets import MalformedPacket, Ok, bigint_column, eof_payload, err_payload, frame, result_set
 from vgate.wire.renumber import Renumbering
-from vgate.wire.response import FIRST, ROWS, Response
+from vgate.wire.response import FIRST, ROWS, Response, one_row_ends
 
 ROWSET = result_set([bigint_column(b"a"), bigint_column(b"b")], [[b"1", None], [b"x" * 300, b""]], status=2)[0]
 OK = frame(Ok(3, 7, 2, 1, b"info").payload(), 1)
@@ -242,3 +242,42 @@ def test_a_response_after_one_that_ended_behind_a_large_row() -> None:
 def test_a_short_eof_is_refused() -> None:
     with pytest.raises(MalformedPacket):
         Response().feed(ROWSET[:-9] + frame(b"\xfe\0", 7))
+
+
+# -- the usual answer at a glance ---------------------------------------------------------------------------------
+
+STATUSES = [2, 3, 2 | 0x20, 2 | 8, 2 | 0x40, 3 | 0x2000, 2 | 0x80]
+
+
+@given(
+    st.lists(st.sampled_from([b"1", b"", b"\xfe", b"x" * 300, b"y" * 70000]), max_size=3), st.sampled_from(STATUSES),
+    st.sampled_from([0, 1]), st.sampled_from([0, 1]), st.sampled_from([b"", OK, ERR[:9], b"\1\0\0\5\0", b"\0"]),
+    st.integers(0, 12),
+)
+def test_what_is_taken_for_one_row_is_one(
+    rows: list[bytes], status: int, warnings: int, in_transaction: int, behind: bytes, cut: int
+) -> None:
+    """The walker comes to the same end; and the plain case is taken for it."""
+    head = result_set([bigint_column(b"a")], [], status=2)[0][:-9]
+    at, number = len(head), 4
+    packets = [frame(b"\xfd" + len(row).to_bytes(3, "little") + row, number + i) for i, row in enumerate(rows)]
+    whole = head + b"".join(packets) + frame(eof_payload(status, warnings), number + len(rows))
+    data = whole[: len(whole) - cut] + behind
+    plain = len(rows) == 1 and not behind and not cut and not warnings and not status & 0x48
+    taken = one_row_ends(data, at, in_transaction)
+    assert taken == (plain and status & 1 == in_transaction)
+    if taken:
+        response = Response()
+        response.start(FIRST, head)
+        assert response.feed(data) == len(data)
+        assert (response.done, response.error, response.warnings, response.status) == (True, None, 0, status)
+
+
+@given(st.binary(max_size=40), st.sampled_from([0, 1]))
+def test_rubbish_is_no_row(rubbish: bytes, in_transaction: int) -> None:
+    head = result_set([bigint_column(b"a")], [], status=2)[0][:-9]
+    if one_row_ends(head + rubbish, len(head), in_transaction):
+        response = Response()
+        response.start(FIRST, head)
+        assert response.feed(head + rubbish) == len(head + rubbish)
+        assert response.done

@@ -1,0 +1,110 @@
+"""Executions that begin as one before take a short way: they answer as one server does, whatever comes in between.
+
+Long runs by chance of executions of every kind of value, with types given anew or not, and of all that may change what
+an execution means: other settings, transactions, statements closed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from random import Random
+
+import pytest
+
+from tests.fix_oracle import Oracle
+from tests.integration.raw import EXECUTE, PREPARE, QUERY, Raw
+
+RESET, CLOSE = b"\x1a", b"\x19"
+
+STATEMENTS = [
+    ("customer", b"select customer_id, uname, n from customer where customer_id = ?"),
+    ("customer", b"select customer_id from customer where customer_id = ? and n < 100 + ?"),
+    ("customer", b"update customer set n = n + ? where customer_id = ?"),
+    ("customer", b"select 7, @@sql_mode from customer where customer_id = 4"),
+    ("customer", b"select n from customer where customer_id in (?)"),
+    ("product", b"select * from product where id = ?"),
+    ("product", b"select 5"),
+]
+BETWEEN = [
+    b"begin", b"commit", b"rollback", b"set sql_mode = 'ansi'", b"set sql_mode = ''", b"set @@sql_mode = default",
+    b"select uname from customer where customer_id = 4", b"set names latin1", b"set names utf8mb4",
+    b"select no_such_column from customer where customer_id = 1", b"select 1 / 0 from customer where customer_id = 1",
+]  # fmt: skip
+KINDS = [b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x08\x00", b"\x08\x80", b"\xfd\x00", b"\x03\x80"]
+INTEGERS = {b"\x01": ("b", 1), b"\x02": ("h", 2), b"\x03": ("i", 4), b"\x08": ("q", 8)}
+
+
+class Statement:
+    """One statement on both sides; ``types`` are those that its next execution may leave out."""
+
+    def __init__(self, sides: tuple[Raw, Raw], sql: bytes) -> None:
+        self.ids = [side.ask(PREPARE + sql)[5:9] for side in sides]
+        self.count = sql.count(b"?")
+        self.types: list[bytes] = []
+
+
+def value(chance: Random, kind: bytes) -> bytes:
+    """A value of that type, mostly one that there is."""
+    if kind == b"\xfd\x00":
+        text = str(chance.randint(1, 6)).encode()
+        return bytes([len(text)]) + text
+    if kind[:1] not in INTEGERS:
+        return b""
+    code, width = INTEGERS[kind[:1]]
+    edges = [2 ** (8 * width) - 1] if kind[1] else [-1, -(2 ** (8 * width - 1))]
+    return struct.pack("<" + (code.upper() if kind[1] else code), chance.choice([*range(1, 7), *range(1, 7), *edges]))
+
+
+def execution(chance: Random, statement: Statement) -> bytes:
+    """The part of the command behind the id."""
+    tail = b"\0" + struct.pack("<I", 1)
+    if not statement.count:
+        return tail
+    again = statement.types and chance.random() < 0.8
+    kinds = statement.types if again else [
+        chance.choice(KINDS) for _ in range(statement.count)
+    ]  # fmt: skip
+    statement.types = kinds
+    nulls = sum(1 << index for index in range(statement.count) if chance.random() < 0.05)
+    types = b"\0" if again and chance.random() < 0.5 else b"\1" + b"".join(kinds)
+    values = (value(chance, kind) for i, kind in enumerate(kinds) if not nulls >> i & 1)
+    return tail + bytes([nulls]) + types + b"".join(values)
+
+
+def both(sides: tuple[Raw, Raw], commands: Sequence[bytes]) -> tuple[bytes, bytes]:
+    found, wanted = (side.ask(command) for side, command in zip(sides, commands, strict=True))
+    return found, wanted
+
+
+def play(chance: Random, sides: tuple[Raw, Raw], sql: list[bytes]) -> Iterator[tuple[object, bytes, bytes]]:
+    statements = [Statement(sides, each) for each in sql]
+    for _ in range(250):
+        at = chance.randrange(len(statements))
+        statement, draw = statements[at], chance.random()
+        if draw < 0.85:
+            rest = execution(chance, statement)
+            yield (sql[at], rest), *both(sides, [EXECUTE + number + rest for number in statement.ids])
+        elif draw < 0.87:
+            for side, number in zip(sides, statement.ids, strict=True):
+                side.send(CLOSE + number)
+            gone = statement.ids
+            statements[at] = Statement(sides, sql[at])
+            found, wanted = both(sides, [EXECUTE + number + bytes(20) for number in gone])
+            yield "closed", found[7:13], wanted[7:13]  # the message names the id
+        elif draw < 0.89:
+            yield "reset", *both(sides, [RESET + number for number in statement.ids])
+        else:
+            between = chance.choice(BETWEEN)
+            yield between, *both(sides, [QUERY + between] * 2)
+
+
+@pytest.mark.parametrize("database", ["customer", "product"])
+@pytest.mark.parametrize("seed", range(3))
+def test_executions_by_chance(stocked: Oracle, database: str, seed: int) -> None:
+    sides = Raw(stocked.vgate), Raw(stocked.plain)
+    for side in sides:
+        assert side.query(f"use {database}")[4] == 0
+    sql = [text for name, text in STATEMENTS if name == database]
+    for what, found, wanted in play(Random(seed), sides, sql):
+        assert found == wanted, what
