@@ -146,6 +146,9 @@ ACTIVE_TRANSACTION = Fault(
 NO_SUCH_TABLE = Fault("", 1146, "42S02", "Table '{name}' doesn't exist")
 PACKET_TOO_LARGE = Fault("", 1153, "08S01", "Got a packet bigger than 'max_allowed_packet' bytes")
 UNKNOWN_STATEMENT = Fault("", 1243, "HY000", "Unknown prepared statement handler ({id}) given to mysqld_stmt_execute")
+UNSUPPORTED_PREPARED = Fault(
+    "", 1295, "HY000", "This command is not supported in the prepared statement protocol yet"
+)
 WRONG_ARGUMENTS = Fault("", 1210, "HY000", "Incorrect arguments to mysqld_stmt_execute")
 NO_CURSOR = Fault("", 1421, "HY000", "The statement ({id}) has no open cursor.")
 TOO_MANY_STATEMENTS = Fault(
@@ -247,6 +250,9 @@ INSECURE_TRANSPORT = Fault(
 )
 SUPER_NEEDED = Fault(
     "", 1227, "42000", "Access denied; you need (at least one of) the SUPER privilege(s) for this operation"
+)
+PRIVILEGE_NEEDED = Fault(
+    "", 1227, "42000", "Access denied; you need (at least one of) the {privilege} privilege(s) for this operation"
 )
 ACCESS_DENIED = Fault("", 1045, "28000", "Access denied for user '{user}'@'{host}' (using password: {used})")
 DATABASE_DENIED = Fault("", 1044, "42000", "Access denied for user '{user}'@'{host}' to database '{database}'")

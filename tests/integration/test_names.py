@@ -291,6 +291,11 @@ lock tables shop.shop write, shop.shop as s read
 select shop.id from shop.shop
 unlock tables
 drop view shop.v
+use customer
+create or replace view shop.w (one) as select shop.id from shop.shop where shop > 0
+select one from shop.w
+drop view if exists shop.w
+select one from shop.w
 """
 
 

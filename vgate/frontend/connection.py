@@ -43,9 +43,11 @@ from vgate.errors import (
 from vgate.frontend.change_user import log_in_again
 from vgate.frontend.handshake import Reception
 from vgate.frontend.midway import Midway
+from vgate.frontend.refusals import is_last, refusal
 from vgate.query.conversation import Conversation
 from vgate.query.gate import Gate
 from vgate.session.login import Login
+from vgate.sql.versioned import Flavour
 from vgate.wire.constants import MAX_PAYLOAD, Capability, Command
 from vgate.wire.packets import Ok, eof_payload, err_payload, frame
 
@@ -271,6 +273,8 @@ class ClientConnection(asyncio.Protocol):
                 self.start(self._change_user(packet[5:]))
             case Command.STATISTICS:
                 self.write(frame(self._gate.statistics(), 1))
+            case Command.PROCESS_INFO if self._flavour is Flavour.MARIADB:
+                self.start(self.conversation.run(b"SHOW PROCESSLIST"))
             case Command.PROCESS_KILL if len(packet) >= 9:
                 number = int.from_bytes(packet[5:9], "little")
                 self.start(self.conversation.run(b"KILL %d" % number))
@@ -287,7 +291,13 @@ class ClientConnection(asyncio.Protocol):
             case Command.STMT_SEND_LONG_DATA:
                 self.conversation.prepared.send_long_data(packet[4:])
             case _:
-                self._error(UNKNOWN_COMMAND())
+                self._error(refusal(packet[4:], self._flavour, self.login.user))
+                if is_last(packet[4:], self._flavour):
+                    self.hang_up()
+
+    @property
+    def _flavour(self) -> Flavour:
+        return self._gate.cluster.facts_for(None).flavour
 
     async def _init_db(self, name: bytes) -> None:
         if not name:

@@ -38,6 +38,7 @@ from vgate.planner.reads import access_of_tree, plan_sharded
 from vgate.planner.references import References, references, resolve_name
 from vgate.planner.schemata import concerned, renamed
 from vgate.planner.statements import Words, construct_of
+from vgate.planner.views import plan_view
 from vgate.planner.vindex_functions import read_asked, table_asked, vindex_named
 from vgate.sql.lexer import LexError, LexMode, lexer_for
 from vgate.sql.rows import read_head
@@ -91,6 +92,9 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
         return Planned(Pass(current.name, access_of(verb, shape)))
     if verb in _QUERIES:
         return _query(text, shape, mode, keyspace, catalog)
+    view = plan_view(text, mode, keyspace, vschema)
+    if view is not None:
+        return Planned(view)
     ddl = read_ddl(words)
     if ddl is not None:
         planned = plan_ddl(ddl, mentioned, keyspace, catalog)

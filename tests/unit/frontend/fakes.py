@@ -14,6 +14,7 @@ from vgate.engine.output import AnswerCut, Output
 from vgate.errors import NO_DATABASE, UNKNOWN_KEYSPACE, SqlError
 from vgate.session.login import Login
 from vgate.session.session import Session
+from vgate.sql.versioned import Flavour
 from vgate.wire.packets import frame
 
 
@@ -80,6 +81,9 @@ class FakeCluster:
 
     def __init__(self) -> None:
         self.interrupted: list[FakeUpstream] = []
+
+    def facts_for(self, keyspace: str | None) -> SimpleNamespace:
+        return SimpleNamespace(flavour=Flavour.MYSQL)
 
     async def interrupt(self, upstream: FakeUpstream) -> None:
         self.interrupted.append(upstream)

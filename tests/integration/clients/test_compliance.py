@@ -1,0 +1,92 @@
+"""SQLAlchemy's own suite for dialects, on unsharded keyspaces and directly on the same kind of server.
+
+What passes directly must pass through vgate; what a server cannot do, it need not do through vgate either. The suite
+runs in a process and a directory of its own (``programs/compliance``), where the settings of these tests do not apply.
+
+Run are the tests of ``CHOSEN``: rows, types, statements and transactions. The others make and look at tables for
+minutes; among them are statements over two keyspaces and a server's own sequences, which vgate refuses.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from sqlalchemy import URL
+
+from tests.fix_servers import Cluster
+from tests.fix_vgate import PASSWORD, USER, StartVgate
+
+SUITE = Path(__file__).with_name("programs") / "compliance"
+SCHEMAS = ("test", "test_schema", "test_schema_2")
+VSCHEMA = "keyspaces:\n" + "".join(f"  {name}: {{sharded: false, shards: ['-']}}\n" for name in SCHEMAS)
+CHOSEN = """
+BinaryTest CTETest CompoundSelectTest DateTest DateTimeTest ExpandingBoundInTest FetchLimitOffsetTest HasTableTest
+InsertBehaviorTest IntegerTest JSONTest JoinTest LastrowidTest LikeFunctionsTest NumericTest OrderByLabelTest
+PercentSchemaNamesTest RowCountTest RowFetchTest ServerSideCursorsTest StringTest TextTest TransactionTest
+UnicodeTextTest UpdateDelete WindowFunctionTest
+"""
+SETTINGS = "[sqla_testing]\nrequirement_cls = requirements:Requirements\nprofile_file = profiles.txt\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the suite's tests: those that passed, and the others with what they said."""
+
+    passed: frozenset[str]
+    failed: dict[str, str]
+    said: str
+
+
+def run(directory: Path, url: URL) -> Outcome:
+    """The suite against one address."""
+    directory.mkdir()
+    (directory / "setup.cfg").write_text(SETTINGS)
+    command = [
+        sys.executable, "-m", "pytest", "-p", "sqlalchemy.testing.plugin.pytestplugin", "-p", "no:cacheprovider", "-q",
+        "-p", "no:asyncio", "--noconftest", "--rootdir", str(directory), "-c", str(directory / "setup.cfg"),
+        "--junitxml", str(directory / "report.xml"), "--maxfail", "100000", "--tb", "short",
+        "-k", " or ".join(CHOSEN.split()), "--dburi", url.render_as_string(hide_password=False),
+        str(SUITE / "suite.py"),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=directory, env={"PYTHONPATH": str(SUITE), "PATH": ""}, capture_output=True,
+                          text=True, check=False, timeout=300)  # fmt: skip
+    return read(directory / "report.xml", done.stdout + done.stderr)
+
+
+def read(report: Path, said: str) -> Outcome:
+    assert report.exists(), said
+    passed: set[str] = set()
+    failed: dict[str, str] = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = f"{case.get('classname')}::{case.get('name')}"
+        fault = next((one for one in case if one.tag in ("failure", "error")), None)
+        if fault is not None:
+            failed[name] = fault.text or ""
+        elif case.find("skipped") is None:
+            passed.add(name)
+    return Outcome(frozenset(passed - failed.keys()), failed, said)
+
+
+@pytest.mark.timeout(600)
+def test_what_passes_directly_passes_through_vgate(cluster: Cluster, start_vgate: StartVgate, tmp_path: Path) -> None:
+    plain = cluster.plain
+    for name in SCHEMAS:
+        plain.query(f"create database if not exists {name} character set utf8mb4")
+    vgate = start_vgate(VSCHEMA)
+    try:
+        direct = run(tmp_path / "direct", URL.create(
+            "mysql+pymysql", plain.user, plain.password, plain.host, plain.port, "test"))  # fmt: skip
+        through = run(tmp_path / "through", URL.create(
+            "mysql+pymysql", USER, PASSWORD, vgate.host, vgate.port, "test"))  # fmt: skip
+    finally:
+        for server in (plain, *cluster.shards.values()):
+            for (name,) in server.query("show databases like 'test%'"):
+                server.query(f"drop database `{name}`")
+    assert len(direct.passed) > 400, direct.said
+    worse = sorted(direct.passed - through.passed)
+    assert not worse, "\n".join(f"{name}\n{through.failed.get(name, 'it did not run')}" for name in worse)
