@@ -60,6 +60,8 @@ from vgate.query.prepared import PreparedStatements
 from vgate.query.speaking import speak
 from vgate.query.tables import TableStatements
 from vgate.query.ties import FOUND_ROWS, SHARED, findings
+from vgate.query.uservars import CONSTRUCT as VARIABLE
+from vgate.query.uservars import UserVariables
 from vgate.session.login import Login
 from vgate.session.session import ANSI_QUOTES, NO_BACKSLASH_ESCAPES, Diagnostic, Session
 from vgate.session.settings import transcodes
@@ -102,6 +104,7 @@ class Conversation(FastPath):
         self.asking = SequenceWords(self)
         self.prepared = PreparedStatements(self)
         self.tables = TableStatements(self)
+        self.variables = UserVariables(self)
         self.mode = LexMode()
         self.running = b""  # the statement that runs as a task, since ``began``
         self.began = 0.0
@@ -178,7 +181,7 @@ class Conversation(FastPath):
     async def statement(self, text: bytes, out: Output) -> bool:
         """Answer one statement; False if its answer was an error the server gave."""
         given = text
-        text, shape, slots = await self._read(text)
+        text, shape, slots = await self.read(text)
         first = _FIRST_WORD.match(shape)
         word = first[1].lower() if first else b""
         if not word and _NOTHING.fullmatch(shape):
@@ -202,8 +205,10 @@ class Conversation(FastPath):
             if isinstance(rest, bool):
                 return rest
             if rest is not text:
-                text, shape, slots = await self._read(rest)
+                text, shape, slots = await self.read(rest)
         cached = await self.cached(text, shape, slots)
+        if cached.found.pins == VARIABLE:
+            return await self.variables.statement(text, cached, slots, out)
         if word == b"load":
             return await load(self, cached, self.call(text, slots, out, cached))
         return await self.execute(cached, self.call(text, slots, out, cached))
@@ -212,7 +217,7 @@ class Conversation(FastPath):
         """The plan of a statement, made if it is new."""
         return self.partition.find(shape, slots) or await self._plan(text, shape, slots)
 
-    async def _read(self, text: bytes) -> tuple[bytes, bytes, Slots]:
+    async def read(self, text: bytes) -> tuple[bytes, bytes, Slots]:
         """(text to send, shape, literals): versioned comments are expanded as the servers at hand would."""
         try:
             try:
@@ -293,7 +298,7 @@ class Conversation(FastPath):
 
     async def plan_for_explain(self, text: bytes) -> tuple[Planned, Slots]:
         """The plan of a statement and its literals, for VEXPLAIN."""
-        text, shape, slots = await self._read(text)
+        text, shape, slots = await self.read(text)
         return await self.planned(text, shape, self.session.target.keyspace), slots
 
     def _cached_plan(self, planned: Planned, shape: bytes) -> Cached:
@@ -384,7 +389,7 @@ class Conversation(FastPath):
         if not isinstance(cached.plan, Pass):
             where = "without a keyspace" if self.session.target.keyspace is None else "on a sharded keyspace"
             raise UNSUPPORTED(construct=f"{construct} {where}; aim at one shard (use `keyspace:shard`)")
-        if found.pins:
+        if found.pins and found.pins != VARIABLE:
             self.scope.check_tie(self.place_of(cached.plan), construct, SHARED)
 
     def keyspace(self) -> str:
@@ -412,6 +417,7 @@ class Conversation(FastPath):
     async def reset(self) -> None:
         """COM_RESET_CONNECTION: as if the client had just logged in, but for the target."""
         self.prepared.clear()
+        self.variables.reset()
         await self.scope.close()
         self.session.reset()
         self.session.settings = self.gate.settings_after_reset(self.session.login)
