@@ -143,6 +143,8 @@ NO_SUCH_TABLE = Fault("", 1146, "42S02", "Table '{name}' doesn't exist")
 PACKET_TOO_LARGE = Fault("", 1153, "08S01", "Got a packet bigger than 'max_allowed_packet' bytes")
 UNKNOWN_STATEMENT = Fault("", 1243, "HY000", "Unknown prepared statement handler ({id}) given to mysqld_stmt_execute")
 WRONG_ARGUMENTS = Fault("", 1210, "HY000", "Incorrect arguments to mysqld_stmt_execute")
+UNKNOWN_NAME = Fault("", 1243, "HY000", "Unknown prepared statement handler ({name}) given to {verb}")
+WRONG_USING = Fault("", 1210, "HY000", "Incorrect arguments to EXECUTE")
 NO_CURSOR = Fault("", 1421, "HY000", "The statement ({id}) has no open cursor.")
 TOO_MANY_STATEMENTS = Fault(
     "", 1461, "42000", "Can't create more than max_prepared_stmt_count statements (current value: {limit})"

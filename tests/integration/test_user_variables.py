@@ -6,10 +6,13 @@ This module does not know what of this ties a session (``test_tied_sessions``).
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
+import mysql.connector
 import pytest
 
 from tests.fix_oracle import Oracle, ask
+from tests.fix_vgate import PASSWORD, USER
 from tests.integration.asking import run
 
 VALUES = [
@@ -92,6 +95,8 @@ set @b = 'c'; use product; select @a, @b; select * from product where name = @b;
 use product; set @a = 5; use customer; select @a, customer_id from customer; set @a = 6; use product; select @a; \
 use customer; select @a; select @a := 9; use product; select @a
 set @a = 5; set sql_mode = ''; select @a; set time_zone = '+01:00'; select @a
+select sql_calc_found_rows * from customer where customer_id = 1 limit 1; select found_rows(); set @a = found_rows(); \
+select @a
 set @n = 0; select @n := @n + 1, customer_id from customer where customer_id = 4; select @n
 """
 
@@ -153,3 +158,33 @@ def test_a_reset_forgets_them(sharded: Oracle) -> None:
         connection._execute_command(0x1F, b"")
         connection._read_ok_packet()
     run(sharded, "select @a, customer_id from customer")
+
+
+def test_prepared_statements_of_the_protocol_see_them(sharded: Oracle) -> None:
+    run(sharded, "set @a = 4, @u = 'four'")
+    for text, values in [
+        ("select @a + ?, @u", (1,)), ("select uname, @a from customer where customer_id = @a and n = ?", (4,)),
+        ("select customer_id from customer where uname = @u and n < ?", (100,)),
+        ("insert into customer (customer_id, uname, n) values (?, @u, @a)", (95,)),
+        ("select @b := @a + ? from customer where customer_id = 4", (1,)), ("select @b, ?", (1,)),
+    ]:  # fmt: skip
+        answers = [_prepared(one, text, values) for one in (
+            {"host": sharded.process.host, "port": sharded.process.port, "user": USER, "password": PASSWORD},
+            {"unix_socket": sharded.cluster.plain.unix_socket, "user": "root"},
+        )]  # fmt: skip
+        assert answers[0] == answers[1], text
+
+
+def _prepared(where: dict[str, Any], text: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a prepared statement gives a session that has set two variables."""
+    with mysql.connector.connect(
+        **where, database="customer", use_pure=True, collation="utf8mb4_general_ci", autocommit=True
+    ) as connection:
+        plain = connection.cursor()
+        plain.execute("set @a = 4, @u = 'four', @b = 5")
+        cursor: Any = connection.cursor(prepared=True)
+        try:
+            cursor.execute(text, values)
+            return tuple(tuple(row or ()) for row in cursor.fetchall()) if cursor.description else (cursor.rowcount,)
+        except mysql.connector.Error as error:
+            return (error.errno,)

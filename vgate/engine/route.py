@@ -62,6 +62,8 @@ async def run_route(call: Call, plan: Route) -> bool:
         return await run_single(call, places[0], call.text, plan.access)
     if call.assigns is not None:
         raise UNSUPPORTED(construct=f"an assignment to a user variable across {len(places)} shards")
+    if call.counts_found_rows:
+        raise UNSUPPORTED(construct=f"SQL_CALC_FOUND_ROWS across {len(places)} shards")
     if plan.single_shard_only:
         raise UNSUPPORTED(construct=f"{plan.single_shard_only} across {len(places)} shards")
     if "sql_select_limit" in call.session.settings.values and plan.access is not Access.WRITE:

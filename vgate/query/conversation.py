@@ -54,6 +54,7 @@ from vgate.query.clients import Clients
 from vgate.query.fast import LONG, Client, FastPath
 from vgate.query.gate import Gate
 from vgate.query.loads import load
+from vgate.query.named import NAMING, NamedStatements
 from vgate.query.own import OwnStatements
 from vgate.query.pieces import statements_of
 from vgate.query.prepared import PreparedStatements
@@ -71,7 +72,7 @@ from vgate.sql.qualify import qualified
 from vgate.sql.rows import insert_shape
 from vgate.sql.statements import FIRST_WORDS, recognise
 from vgate.sql.versioned import Flavour, expand
-from vgate.transactions.scope import Place, Scope
+from vgate.transactions.scope import AT_HOME, Place, Scope
 from vgate.wire.constants import Capability
 
 _BLANKS: Final = rb"(?:[\s(]|/\*[^\x00]*?\*/|#[^\n]*+|--(?=[\x01-\x20\x7f]|\Z)[^\n]*+)*+"
@@ -105,6 +106,7 @@ class Conversation(FastPath):
         self.prepared = PreparedStatements(self)
         self.tables = TableStatements(self)
         self.variables = UserVariables(self)
+        self.by_name = NamedStatements(self)
         self.mode = LexMode()
         self.running = b""  # the statement that runs as a task, since ``began``
         self.began = 0.0
@@ -206,6 +208,10 @@ class Conversation(FastPath):
                 return rest
             if rest is not text:
                 text, shape, slots = await self.read(rest)
+        if word in NAMING:
+            done = await self.by_name.answer(text, out)
+            if done is not None:
+                return done
         cached = await self.cached(text, shape, slots)
         if cached.found.pins == VARIABLE:
             return await self.variables.statement(text, cached, slots, out)
@@ -336,6 +342,8 @@ class Conversation(FastPath):
         if self.restricted:
             grants.check(session.login, node)
         self.check_ties(cached)
+        if isinstance(node, Pass) and cached.found.pins in AT_HOME:
+            await self.variables.go_home(call.text, self.place_of(node))
         if cached.found.speaks:
             speak(call, self.keyspace_of(node))
         if cached.found.implicit_commit:
@@ -383,13 +391,14 @@ class Conversation(FastPath):
         found = cached.found
         if found.last_statement and not found.speaks:
             raise UNSUPPORTED(construct=found.last_statement)
-        construct = found.pins or (FOUND_ROWS if found.counts_found_rows else "")
+        counts = found.counts_found_rows and not isinstance(cached.plan, Route | AnyShard)  # of several a route knows
+        construct = found.pins or (FOUND_ROWS if counts else "")
         if not construct:
             return
         if not isinstance(cached.plan, Pass):
             where = "without a keyspace" if self.session.target.keyspace is None else "on a sharded keyspace"
             raise UNSUPPORTED(construct=f"{construct} {where}; aim at one shard (use `keyspace:shard`)")
-        if found.pins and found.pins != VARIABLE:
+        if found.pins and found.pins != VARIABLE:  # these go where they are needed
             self.scope.check_tie(self.place_of(cached.plan), construct, SHARED)
 
     def keyspace(self) -> str:
@@ -418,6 +427,7 @@ class Conversation(FastPath):
         """COM_RESET_CONNECTION: as if the client had just logged in, but for the target."""
         self.prepared.clear()
         self.variables.reset()
+        self.by_name.reset()
         await self.scope.close()
         self.session.reset()
         self.session.settings = self.gate.settings_after_reset(self.session.login)

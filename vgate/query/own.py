@@ -255,7 +255,7 @@ class OwnStatements:
                 raise UNSUPPORTED(construct="this SET together with a user variable")
         text = self._with_counts(text)
         variables_of = self.conversation.variables
-        place, call = await variables_of.setting(self._call(text, out), self._tied_place())
+        place, call = await variables_of.setting(self._call(text, out), self.tied_place())
         text = call.text
         call.insert_id_read = reads_insert_id(bare(text, self.conversation.lexer))
         system = [one for one in assignments if not isinstance(one, UserVariable)]
@@ -323,7 +323,7 @@ class OwnStatements:
             return target.keyspace, self.conversation.any_index
         return next(iter(self.conversation.gate.cluster.facts)), 0
 
-    def _tied_place(self) -> Place | None:
+    def tied_place(self) -> Place | None:
         """The one server that the session aims at, None where there are several or none."""
         target = self.session.target
         if target.keyspace is None:

@@ -32,6 +32,7 @@ from vgate.planner.plan import AnyShard, Pass, Planned, Refuse, Route, Schemas, 
 from vgate.query.asking import ASKS
 from vgate.query.cache import Cached
 from vgate.query.sequence_ddl import WORDS
+from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.session.session import Diagnostic
 from vgate.sql.lexer import LexError, VersionedComment
 from vgate.sql.nextval import Asking
@@ -242,6 +243,11 @@ class PreparedStatements:
             return
         slots = template.slots(literals)
         cached = await conversation.cached(template.stand_in, template.shape, slots)
+        if cached.found.pins == VARIABLE and not isinstance(cached.plan, Pass):
+            ahead = {index: bytes(value) for index, value in statement.long_data.items()}
+            execution = Execution(template.text, bound, payload, ahead)
+            await conversation.variables.statement(template.filled(literals), cached, slots, out, execution)
+            return
         binary = isinstance(cached.plan, Pass | AnyShard | Route | Schemas)
         call = conversation.call(template.filled(literals), slots, out, cached)
         if binary:

@@ -18,11 +18,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from vgate.backend.connection import BackendConnection, Rows
-from vgate.engine.call import Call
+from vgate.engine.call import Call, Execution
 from vgate.engine.output import Output
 from vgate.engine.route import shards_of
 from vgate.errors import BACKEND_LOST, UNSUPPORTED, SqlError
-from vgate.planner.plan import AnyShard, Insert, Pass, Refuse, Route
+from vgate.planner.plan import AnyShard, Insert, Pass, Refuse, Route, Schemas
 from vgate.query.cache import Cached, Slots
 from vgate.query.speaking import speak
 from vgate.query.ties import SPEAKS, bare, tie_besides_variables
@@ -60,15 +60,17 @@ class UserVariables:
 
     # -- a statement that mentions some -----------------------------------------------------------------------------
 
-    async def statement(self, text: bytes, cached: Cached, slots: Slots, out: Output) -> bool:
-        """Answer a statement that mentions user variables; False if its answer was an error the server gave."""
+    async def statement(
+        self, text: bytes, cached: Cached, slots: Slots, out: Output, execution: Execution | None = None
+    ) -> bool:
+        """Answer a statement that mentions user variables; False if its answer was an error the server gave.
+
+        ``execution``: where it was prepared, and ``text`` is what it says with its parameters.
+        """
         conversation = self._conversation
-        mentions = Mentions(text, conversation.mode)
-        node = cached.plan
-        if isinstance(node, Pass):
-            await self.bring_home(conversation.place_of(node))
-            self._at_home.update(mentions.names)
+        if isinstance(cached.plan, Pass):
             return await conversation.execute(cached, conversation.call(text, slots, out, cached))
+        mentions = Mentions(text, conversation.mode)
         check_names(mentions.names)
         await self.bring_home()
         planned = mentions.without_into(self._literal)
@@ -77,6 +79,8 @@ class UserVariables:
         besides = tie_besides_variables(bare(shape, conversation.lexer))
         cached = Cached(cached.plan, replace(cached.found, pins=besides))
         call = conversation.call(text, slots, out, cached)
+        if isinstance(cached.plan, AnyShard | Route | Schemas):
+            call.execution = execution
         self._fit(call, cached, planned, mentions)
         return await conversation.execute(cached, call)
 
@@ -102,12 +106,12 @@ class UserVariables:
 
         Raises UNSUPPORTED for what would take several shards.
         """
-        await self.bring_home(tied)
-        mentions = Mentions(call.text, call.mode)
         if tied is not None:
-            self._at_home.update(mentions.names)
+            await self.go_home(call.text, tied)
             call.pins = CONSTRUCT
             return tied, call
+        await self.bring_home()
+        mentions = Mentions(call.text, call.mode)
         check_names(mentions.names)
         again = recognise(call.text, call.mode)  # with what ROW_COUNT() and its like are worth
         own = [one for one in again.assignments if isinstance(one, UserVariable)] if isinstance(again, Set) else []
@@ -139,6 +143,11 @@ class UserVariables:
         raise UNSUPPORTED(construct="SET of a user variable to what several shards have to say")
 
     # -- what servers know ------------------------------------------------------------------------------------------
+
+    async def go_home(self, text: bytes, place: Place) -> None:
+        """A statement is about to run where the variables live, or shall live from now on."""
+        await self.bring_home(place)
+        self._at_home.update(Mentions(text, self._conversation.mode).names)
 
     async def bring_home(self, going: Place | None = None) -> None:
         """Learn what the variables are at home, unless that is where the statement goes. Raises BACKEND_LOST, once,
