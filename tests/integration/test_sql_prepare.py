@@ -5,9 +5,13 @@ This module does not know prepared statements of the protocol.
 
 from __future__ import annotations
 
+from typing import Any
+
+import mysql.connector
 import pytest
 
 from tests.fix_oracle import Oracle
+from tests.fix_vgate import PASSWORD, USER
 from tests.integration.asking import run
 
 SCRIPTS = """
@@ -84,3 +88,22 @@ def test_what_is_refused(stocked: Oracle) -> None:
     stocked.refused("execute s", "another sql_mode")
     run(stocked, "set sql_mode = default; prepare s from 'select n from customer order by ?'; set @a = 1")
     stocked.refused("execute s using @a", "ORDER BY")
+
+
+@pytest.mark.parametrize("text", ["selec ?", "select * from customer where", "select ? ?", "select from customer x y z",
+                                  "update customer set"])  # fmt: skip
+def test_the_protocols_prepare_has_the_servers_words(stocked: Oracle, text: str) -> None:
+    said: list[tuple[Any, ...]] = []
+    process, plain = stocked.process, stocked.cluster.plain
+    for where in (
+        {"host": process.host, "port": process.port, "user": USER, "password": PASSWORD},
+        {"unix_socket": plain.unix_socket, "user": "root"},
+    ):
+        with mysql.connector.connect(
+            **where, database="customer", use_pure=True, collation="utf8mb4_general_ci"
+        ) as connection:
+            cursor: Any = connection.cursor(prepared=True)
+            with pytest.raises(mysql.connector.Error) as caught:
+                cursor.execute(text, (1,) * text.count("?"))
+            said.append((caught.value.errno, caught.value.msg))
+    assert said[0] == said[1]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from vgate.engine.call import Call, Execution
 from vgate.engine.cursor import Cursor
+from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of, text_for
 from vgate.engine.vindex_rows import without_rows
@@ -22,8 +23,10 @@ from vgate.errors import (
     EMPTY_QUERY,
     MALFORMED,
     NO_CURSOR,
+    SYNTAX,
     TOO_MANY_STATEMENTS,
     UNKNOWN_STATEMENT,
+    UNREADABLE,
     UNSUPPORTED,
     WRONG_ARGUMENTS,
     SqlError,
@@ -185,6 +188,9 @@ class PreparedStatements:
         planned: Planned = await conversation.planned(template.stand_in, template.shape, target.keyspace)
         match planned.plan:
             case Refuse(error=error):
+                if error.fault in (SYNTAX, UNREADABLE) and target.keyspace is not None:  # in the server's own words
+                    call = conversation.call(template.text, [], self._out(), None)
+                    await let_a_server_read(call, (target.keyspace, conversation.any_index))
                 raise error
             case VindexRows(keyspace=keyspace):
                 return (keyspace, 0), without_rows(template.stand_in, conversation.mode, len(template.parts[0]))
