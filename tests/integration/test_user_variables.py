@@ -5,15 +5,18 @@ This module does not know what of this ties a session (``test_tied_sessions``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import mysql.connector
 import pytest
 
 from tests.fix_oracle import Oracle, ask
+from tests.fix_servers import Server
 from tests.fix_vgate import PASSWORD, USER
-from tests.integration.asking import run
+from tests.integration.asking import Later, run, until, working
 
 VALUES = [
     "5", "-5", "18446744073709551615", "-9223372036854775808", "cast(5 as unsigned)", "true", "1.10", "-0.5",
@@ -150,6 +153,26 @@ def test_the_death_of_a_connection_takes_none(sharded: Oracle) -> None:
         ):
             server.query(f"kill {thread}")
     run(sharded, "select @a, customer_id from customer; select @a")
+
+
+def test_what_a_killed_statement_has_assigned_stays(sharded: Oracle) -> None:
+    run(sharded, "set @a = 5, @big = repeat('x', 16000000)")
+    late = []
+    for connection in (sharded.vgate, sharded.plain):
+        [(number,)] = ask(connection, "select connection_id()").rows
+        answer = Later(connection, "select @a := 6, sleep(60) from customer where customer_id = 1")
+        until(partial(_works, sharded.cluster.servers, "sleep(60)"), "it does not run")
+        ask_other = sharded.process.connect if connection is sharded.vgate else sharded.cluster.plain.connect
+        with closing(ask_other()) as other:
+            assert ask(other, f"kill query {number}").error is None
+        late.append(answer.result())
+    assert (late[0].error and late[0].error[0]) == (late[1].error and late[1].error[0])
+    assert late[0].rows == late[1].rows
+    run(sharded, "select @a, length(@big), md5(@big) from customer; select @a")
+
+
+def _works(servers: Sequence[Server], text: str) -> bool:
+    return any(working(server, text) for server in servers)
 
 
 def test_a_reset_forgets_them(sharded: Oracle) -> None:

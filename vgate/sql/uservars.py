@@ -16,7 +16,8 @@ from vgate.sql.lexer import LexMode, Token, TokenKind, lexer_for
 from vgate.sql.literals import unquoted
 from vgate.sql.names import decoded
 
-_EQUALS: Final = (b"=",)
+_ENDS: Final = frozenset(b", ) and or order limit group for lock where on into".split()) | {b""}
+"""What may follow a comparison's right side; what else follows may make more of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,7 @@ class Mentions:
         after = self._words[index + 1] if index + 1 < len(self._words) else b""
         if before in (b",", b"(") and after in (b",", b")"):
             return bracket > 0 and (self._words[bracket - 1] == b"in" or self._is_row(bracket))
-        ends = after in (b"", b",", b")", b"and", b"or", b"order", b"limit", b"group", b"for", b"lock", b"where", b"on")
-        return before in _EQUALS and ends
+        return before == b"=" and after in _ENDS
 
     def _is_row(self, bracket: int) -> bool:
         """True for the bracket of a row in the VALUES list of an INSERT."""
