@@ -213,10 +213,10 @@ class Conversation(FastPath):
             if done is not None:
                 return done
         cached = await self.cached(text, shape, slots)
-        if cached.found.pins == VARIABLE:
-            return await self.variables.statement(text, cached, slots, out)
         if word == b"load":
             return await load(self, cached, self.call(text, slots, out, cached))
+        if cached.found.pins == VARIABLE:
+            return await self.variables.statement(text, cached, slots, out)
         return await self.execute(cached, self.call(text, slots, out, cached))
 
     async def cached(self, text: bytes, shape: bytes, slots: Slots) -> Cached:

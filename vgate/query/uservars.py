@@ -173,6 +173,9 @@ class UserVariables:
     async def learn(self, connection: BackendConnection, names: Sequence[str]) -> None:
         """Read back what a statement has assigned; its answer may be on its way already."""
         session = self._conversation.session
+        if not self._conversation.scope.owns(connection):
+            self._lost = True
+            return
         try:
             await read_variables(session, connection, [*session.variables, *names])
         except SqlError:

@@ -128,6 +128,10 @@ class Scope:
                 connection.close()  # half an answer, or a transaction that nobody knows of: not for the next client
             self.cluster.keyspaces[keyspace].pools[self.found_rows][index].release(connection)
 
+    def owns(self, connection: BackendConnection) -> bool:
+        """False once it has been returned, as with a transaction that a server ended."""
+        return connection in self._ours
+
     def enrol(self, connection: BackendConnection) -> None:
         """A connection that was taken from its pool without ``take`` is to be given back."""
         self._ours.add(connection)
