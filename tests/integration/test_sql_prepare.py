@@ -10,7 +10,7 @@ from typing import Any
 import mysql.connector
 import pytest
 
-from tests.fix_oracle import Oracle
+from tests.fix_oracle import Oracle, ask
 from tests.fix_vgate import PASSWORD, USER
 from tests.integration.asking import run
 
@@ -78,6 +78,17 @@ def test_a_reset_forgets_them(stocked: Oracle) -> None:
         connection._execute_command(0x1F, b"")
         connection._read_ok_packet()
     run(stocked, "execute s")
+
+
+def test_what_servers_do_not_know(stocked: Oracle) -> None:
+    vgate = stocked.vgate
+    for text in ("select shard from hash where id = ?", "show vschema tables", "vexplain select 1"):
+        assert ask(vgate, f"prepare s from '{text}'").error is None
+        using = " using @a" if "?" in text else ""
+        assert ask(vgate, "set @a = 4").error is None
+        answer = ask(vgate, f"execute s{using}")
+        assert answer.error is None
+        assert answer.rows == ask(vgate, text.replace("?", "4")).rows
 
 
 def test_what_is_refused(stocked: Oracle) -> None:

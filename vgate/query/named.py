@@ -18,16 +18,17 @@ from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import Output
 from vgate.errors import EMPTY_QUERY, NO_DATABASE, UNKNOWN_NAME, UNREADABLE, UNSUPPORTED, WRONG_USING
 from vgate.planner.build import syntax_error
-from vgate.planner.plan import Refuse
+from vgate.planner.plan import Refuse, VindexRows
 from vgate.query.speaking import Speech, Value
 from vgate.session.session import Session
 from vgate.session.target import Target
 from vgate.session.uservars import Kind, Variable
+from vgate.sql.alter_vschema import AlterVschema, ShowVschema
 from vgate.sql.lexer import Lexer, LexError, LexMode, Token, TokenKind, VersionedComment
 from vgate.sql.literals import read_literal
 from vgate.sql.names import name_of
 from vgate.sql.parameters import Template, quoted, read_template
-from vgate.sql.statements import SelectNext, Use, recognise
+from vgate.sql.statements import SelectNext, Use, Vexplain, recognise
 from vgate.sql.uservars import Mentions, variable_name
 from vgate.sql.versioned import Flavour, expand
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 NAMING: Final = frozenset({b"prepare", b"execute", b"deallocate", b"drop"})
 """First words of statements that may be such."""
+
+_NO_SERVERS: Final = (AlterVschema, SelectNext, ShowVschema, Vexplain)
+"""Statements that servers do not know."""
 
 _UTF8: Final = frozenset({"utf8mb4", "utf8mb3"})
 
@@ -133,13 +137,15 @@ class NamedStatements:
 
     async def _judge(self, template: Template) -> None:
         conversation = self._conversation
-        if isinstance(recognise(template.stand_in, conversation.mode), SelectNext):
+        if isinstance(recognise(template.stand_in, conversation.mode), _NO_SERVERS):
             return
         call = conversation.call(template.text, [], Output(conversation.down, self._session), None)
         target = self._session.target.keyspace
         text = Mentions(template.stand_in, conversation.mode).without_into(lambda name: None)
         _, shape, _ = await conversation.read(text)
         planned = await conversation.planned(text, shape, target)
+        if isinstance(planned.plan, VindexRows):
+            return
         if not isinstance(planned.plan, Refuse):
             place = (conversation.keyspace_of(planned.plan), 0)
         elif target is not None:
