@@ -150,6 +150,8 @@ UNSUPPORTED_PREPARED = Fault(
     "", 1295, "HY000", "This command is not supported in the prepared statement protocol yet"
 )
 WRONG_ARGUMENTS = Fault("", 1210, "HY000", "Incorrect arguments to mysqld_stmt_execute")
+UNKNOWN_NAME = Fault("", 1243, "HY000", "Unknown prepared statement handler ({name}) given to {verb}")
+WRONG_USING = Fault("", 1210, "HY000", "Incorrect arguments to EXECUTE")
 NO_CURSOR = Fault("", 1421, "HY000", "The statement ({id}) has no open cursor.")
 TOO_MANY_STATEMENTS = Fault(
     "", 1461, "42000", "Can't create more than max_prepared_stmt_count statements (current value: {limit})"

@@ -60,6 +60,17 @@ def test_an_unsharded_table(loading: Oracle, tmp_path: Path, file: str, how: str
     loading.both("select last_insert_id()")
 
 
+def test_user_variables_are_filled_and_known_elsewhere(loading: Oracle, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(FILES["plain"])
+    loading.both("set @n = 5")
+    loading.both("use product")
+    loading.both(f"load data local infile '{path}' into table product (id, @name, @n) set name = concat(@name, 'x')")
+    loading.both("select * from product order by id", ordered=True)
+    loading.both("use customer")
+    loading.both("select @name, @n, customer_id from customer")
+
+
 def test_in_a_transaction_and_to_a_shard(loading: Oracle, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(FILES["plain"])

@@ -111,10 +111,6 @@ set session sql_mode = '', global max_connections = 100 | session and global
 set global max_connections = 100 | SET GLOBAL
 set @@global.max_connections = 100 | SET GLOBAL
 set persist max_connections = 100 | SET GLOBAL
-set @a = 1 | a user variable
-set sql_mode = @a | a user variable
-/* x */ set @a = 1 | a user variable
-set @a = 1, sql_mode = '' | a user variable
 """
 
 

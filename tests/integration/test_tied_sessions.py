@@ -85,7 +85,7 @@ def test_an_aimed_session_has_them_too(stocked: Oracle) -> None:
     assert high.query("select is_free_lock('l')") == ((1,),)
 
 
-@pytest.mark.parametrize("second", ["select @a", "set @a = 2", "prepare s from 'select 2'", "select get_lock('l', 0)"])
+@pytest.mark.parametrize("second", ["prepare s from 'select 2'", "select get_lock('l', 0)"])
 def test_a_session_is_not_tied_to_two_servers_that_know_different_things(stocked: Oracle, second: str) -> None:
     vgate = stocked.vgate
     ask(vgate, "use product")
@@ -97,9 +97,6 @@ def test_a_session_is_not_tied_to_two_servers_that_know_different_things(stocked
 
 
 SHARDED = """
-select @a | a user variable
-select * from customer where customer_id = @a | a user variable
-select customer_id into @a from customer where customer_id = 1 | a user variable
 create temporary table tmp (a int) | a temporary table
 create/**/temporary table tmp (a int) | a temporary table
 select get_lock('l', 0) | a user lock
@@ -109,8 +106,6 @@ lock tables customer read | LOCK TABLES
 /* x */ lock tables customer read | LOCK TABLES
 flush tables with read lock | LOCK TABLES
 handler customer open | HANDLER
-prepare s from 'select 1' | PREPARE
-select sql_calc_found_rows * from customer where customer_id = 1 | SQL_CALC_FOUND_ROWS
 call p() | a stored program
 xa start 'x' | XA
 set role none | SET ROLE

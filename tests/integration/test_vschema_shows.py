@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import mysql.connector
 import pytest
 
 from tests.fix_oracle import Oracle
 from tests.fix_servers import Cluster
-from tests.fix_vgate import StartVgate, VgateProcess
+from tests.fix_vgate import PASSWORD, USER, StartVgate, VgateProcess
 from tests.integration.asking import Connection
 from tests.integration.test_alter_vschema import BARE, bare, client, ok, refused
 
@@ -84,6 +87,27 @@ def test_a_vindex_is_asked_like_a_table(pair: Oracle) -> None:
     for nowhere in ("'abc'", "1.5", "''", "18446744073709551616"):
         assert ok(client, f"select * from hash where id = {nowhere}").rows == ()
     assert ok(client, "select count(*) from `hash` where `id` in (1, 2, 'x')").rows == ((2,),)
+
+
+def test_a_prepared_statement_may_ask_a_vindex(pair: Oracle) -> None:
+    process = pair.process
+    with mysql.connector.connect(
+        host=process.host, port=process.port, user=USER, password=PASSWORD, database="customer", use_pure=True,
+        collation="utf8mb4_general_ci",
+    ) as connection:  # fmt: skip
+        cursor: Any = connection.cursor(prepared=True)
+        for value, shard in ((1, "-80"), (4, "80-"), ("4", "80-"), (1, "-80")):
+            cursor.execute("select shard, hex(keyspace_id) as k from hash where id = ?", (value,))
+            found = cursor.fetchall()
+            assert [(bytes(row[0]).decode(), row[1]) for row in found] == [
+                (shard, (ONE if shard == "-80" else FOUR).hex().upper())
+            ]
+        cursor.execute("select count(*) from hash where id in (?, ?) limit ?", (1, "x", 5))
+        assert cursor.fetchall() == [(1,)]
+        cursor.execute("select id from hash where id = ?", (1.5,))
+        assert cursor.fetchall() == []
+        with pytest.raises(mysql.connector.Error, match="before FROM"):
+            cursor.execute("select ?, id from hash where id = ?", (1, 2))
 
 
 @pytest.mark.parametrize(

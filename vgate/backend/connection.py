@@ -20,7 +20,8 @@ from typing import Any, Final, Protocol, cast
 import aiomysql
 
 from vgate.errors import BACKEND_LOST, BACKEND_UNREACHABLE, ServerError, SqlError, VgateError
-from vgate.session.settings import NO_SETTINGS, Settings, difference
+from vgate.session.settings import NO_SETTINGS, Settings, difference, forgets, variable_statements
+from vgate.session.uservars import quoted_name
 from vgate.vschema.model import Address
 from vgate.wire.constants import MAX_PAYLOAD, Capability, Command
 from vgate.wire.packets import MalformedPacket, Ok, frame, read_err, read_lenenc, read_ok, read_text_row
@@ -216,12 +217,47 @@ class BackendConnection(asyncio.Protocol):
         if self.usable:
             self.transport.write(frame(bytes([Command.STMT_CLOSE]) + statement_id.to_bytes(4, "little")))
 
-    async def carry(self, wanted: Settings) -> None:
-        """Bring the server session to ``wanted``. Raises ServerError where the server refuses it."""
+    async def carry(self, wanted: Settings, *, held: bool = False) -> None:
+        """Bring the server session to ``wanted``. Raises ServerError where the server refuses it.
+
+        ``held``: there is more on it than settings, so that it cannot start over.
+        """
+        if forgets(self.settings, wanted):
+            if held:
+                await self._forget_variables()
+            else:
+                await self._start_over()
         statement = difference(self.settings, wanted)
         if statement:
             await self.query(statement)
+        if wanted.variables:
+            await self._assign(wanted)
         self.settings = wanted
+
+    async def _start_over(self) -> None:
+        """As it was when it was opened: nothing else makes a server forget user variables."""
+        try:
+            await self.command(bytes([Command.RESET_CONNECTION]))
+            self.handles.clear()
+            await self.query("SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci', SESSION autocommit = 1")
+        except SqlError:
+            self.close()
+            raise
+        self.settings = NO_SETTINGS
+
+    async def _forget_variables(self) -> None:
+        """As far as that goes: they are NULL then, which is not the same, so this is nobody else's connection."""
+        self.tainted = True
+        await self.query("SET " + ", ".join(f"{quoted_name(name[1:])} = NULL" for name, _ in self.settings.variables))
+        self.settings = self.settings.changed({name: None for name, _ in self.settings.variables})
+
+    async def _assign(self, wanted: Settings) -> None:
+        try:
+            for statement in variable_statements(self.settings, wanted):
+                await self.query(statement)
+        except SqlError:  # what it has now is not known
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close at once; a sink in flight hears ``lost``."""

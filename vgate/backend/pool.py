@@ -16,10 +16,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from vgate.backend.connection import BackendConnection
 from vgate.errors import POOL_EXHAUSTED
 from vgate.session.settings import Settings
+
+_MANY: Final = 64
+"""Settings without an idle connection are forgotten when there are so many."""
 
 
 class Pool:
@@ -64,6 +68,8 @@ class Pool:
         while True:
             connection = self.take_now(settings)
             if connection is not None:
+                return connection
+            if settings.variables and (connection := self._take_alike(settings)) is not None:
                 return connection
             if self.size < self.limit:
                 return await self._open_one()
@@ -124,6 +130,16 @@ class Pool:
         for stack in list(self._idle.values()):
             for connection in list(stack):
                 connection.close()
+
+    def _take_alike(self, settings: Settings) -> BackendConnection | None:
+        """One with other values of the same user variables: a variable that counts must not open connections."""
+        if len(self._idle) > _MANY:
+            self._idle = {carried: stack for carried, stack in self._idle.items() if stack}
+        names = [name for name, _ in settings.variables]
+        for carried, stack in reversed(self._idle.items()):
+            if stack and [name for name, _ in carried.variables] == names:
+                return stack.pop()
+        return None
 
     def _take_any(self) -> BackendConnection | None:
         """The idle connection unused for longest, whatever it carries."""

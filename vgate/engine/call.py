@@ -5,9 +5,10 @@ It does not know plans.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from vgate.backend.connection import BackendConnection
 from vgate.engine.cursor import Cursor
 from vgate.engine.output import Output
 from vgate.session.session import Session
@@ -40,6 +41,7 @@ class Call:
     ``uses_tables`` is False where it certainly reads and writes no rows of any, ``names_no_table`` is True where it
     does not even name one;
     ``suspect`` where a stored function may leave traces on the connection, which then serves no other client;
+    ``assigns`` where it assigns user variables: what then learns of them from its connection;
     ``execution`` where a prepared statement is to run as such, and not its text.
     """
 
@@ -56,6 +58,7 @@ class Call:
     names_no_table: bool = False
     tells_time: bool = False
     suspect: bool = False
+    assigns: Callable[[BackendConnection], Awaitable[None]] | None = None
     execution: Execution | None = None
 
     @property

@@ -62,6 +62,7 @@ async def run_load(call: Call, place: Place) -> bool:
     try:
         if call.pins:
             call.scope.pin(place, connection)
+            call.scope.home_of(place, call.pins)
         call.insert_id_read = True  # no OK of a LOAD DATA says which id it has generated
         await connection.query(f"SET last_insert_id = {call.session.insert_id}")
         begun = await begin_load(connection, text_for(call, place, call.text))

@@ -68,6 +68,7 @@ async def run_route(call: Call, plan: Route, limits: GatherLimits) -> bool:
     if plan.others:
         together = {index for where in plan.others for index in _indexes(call, plan.keyspace, where)}
         if len(together | {index for _, index in places}) > 1 or len(places) != 1:
+            _only_on_one_shard(call, "whose tables are not all on one shard")
             if plan.gather is not None:
                 return await _gather(call, plan, plan.gather, limits)
             raise UNSUPPORTED(construct=f"{plan.single_shard_only} whose tables are not all on one shard")
@@ -75,6 +76,7 @@ async def run_route(call: Call, plan: Route, limits: GatherLimits) -> bool:
         return await run_single(call, (plan.keyspace, 0), call.text, plan.access)
     if len(places) == 1:
         return await run_single(call, places[0], call.text, plan.access)
+    _only_on_one_shard(call, f"across {len(places)} shards")
     if plan.gather is not None:
         return await _gather(call, plan, plan.gather, limits)
     if plan.single_shard_only:
@@ -87,6 +89,14 @@ async def run_route(call: Call, plan: Route, limits: GatherLimits) -> bool:
         return True
     await run_scatter(call, places, call.text)
     return True
+
+
+def _only_on_one_shard(call: Call, where: str) -> None:
+    """Refuse what the session has to know of the one connection that answered."""
+    if call.assigns is not None:
+        raise UNSUPPORTED(construct=f"an assignment to a user variable {where}")
+    if call.counts_found_rows:
+        raise UNSUPPORTED(construct=f"SQL_CALC_FOUND_ROWS {where}")
 
 
 async def _gather(call: Call, plan: Route, gather: Gather, limits: GatherLimits) -> bool:

@@ -48,6 +48,7 @@ async def run_single(
             connection.tainted |= call.suspect
             if call.pins:
                 call.scope.pin(place, connection)
+                call.scope.home_of(place, call.pins)
             if call.insert_id_read:
                 await connection.query(f"SET last_insert_id = {call.session.insert_id}")
             if once:
@@ -58,6 +59,8 @@ async def run_single(
                 call.cursor.opened(place, connection, response.status if response.error is None else 0)
             failed = response.error is not None  # the connection's next answer goes into the same object
             await settle(call, place, connection, response, insert_id=edit_ok is None)
+            if call.assigns is not None:
+                await call.assigns(connection)
             if once:
                 await use_up(call, place, connection, failed=failed)
             return not failed

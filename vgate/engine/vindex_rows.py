@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from vgate.engine.call import Call
+from vgate.engine.call import Call, Execution
 from vgate.engine.route import run_any
 from vgate.errors import UNSUPPORTED
 from vgate.keyrange import COMPLETE, parse_shard
 from vgate.planner.plan import Access, AnyShard, VindexRows
-from vgate.planner.vindex_functions import COLUMNS, read_asked
+from vgate.planner.vindex_functions import COLUMNS, Asked, read_asked
 from vgate.sql.lexer import LexMode
 from vgate.sql.literals import LiteralKind, read_literal
 from vgate.sql.names import backquoted
 from vgate.vindex.base import Value
 from vgate.vschema.model import Keyspace
+from vgate.wire.binary import NOTHING_BOUND
 
 Row = tuple[bytes, ...]
 
@@ -30,9 +31,25 @@ async def run_vindex_rows(call: Call, plan: VindexRows) -> bool:
     asked = read_asked(call.text, call.mode)
     keyspace = call.scope.cluster.keyspaces[plan.keyspace].keyspace
     rows = [row for raw in asked.values for row in _rows(raw, plan, keyspace, call.mode)]
+    text = _with_rows(call.text, asked, rows)
+    execution = None if call.execution is None else Execution(text, NOTHING_BOUND, b"", {})
+    return await run_any(replace(call, text=text, execution=execution), AnyShard(plan.keyspace, Access.READ))
+
+
+def without_rows(text: bytes, mode: LexMode, parameter: int) -> bytes:
+    """The statement for a server that is to say what its columns are; ``text`` has literals for its parameters.
+
+    The first of these is at ``parameter``: before the table it would be part of a column. Raises UNSUPPORTED.
+    """
+    asked = read_asked(text, mode)
+    if parameter < asked.start:
+        raise UNSUPPORTED(construct="a parameter before FROM in a prepared SELECT from a vindex")
+    return _with_rows(text, asked, [])
+
+
+def _with_rows(text: bytes, asked: Asked, rows: list[Row]) -> bytes:
     table = b"(" + _table(rows) + b") as " + backquoted(asked.alias)
-    text = call.text[: asked.start] + table + call.text[asked.end :]
-    return await run_any(replace(call, text=text), AnyShard(plan.keyspace, Access.READ))
+    return text[: asked.start] + table + text[asked.end :]
 
 
 def _rows(raw: bytes, plan: VindexRows, keyspace: Keyspace, mode: LexMode) -> Iterator[Row]:

@@ -54,12 +54,15 @@ from vgate.query.clients import Clients
 from vgate.query.fast import LONG, Client, FastPath
 from vgate.query.gate import Gate
 from vgate.query.loads import load
+from vgate.query.named import NAMING, NamedStatements
 from vgate.query.own import OwnStatements
 from vgate.query.pieces import Pieces
 from vgate.query.prepared import PreparedStatements
 from vgate.query.speaking import speak
 from vgate.query.tables import TableStatements
 from vgate.query.ties import FOUND_ROWS, SHARED, findings
+from vgate.query.uservars import CONSTRUCT as VARIABLE
+from vgate.query.uservars import UserVariables
 from vgate.session.login import Login
 from vgate.session.session import ANSI_QUOTES, NO_BACKSLASH_ESCAPES, Diagnostic, Session
 from vgate.session.settings import transcodes
@@ -69,7 +72,7 @@ from vgate.sql.qualify import qualified
 from vgate.sql.rows import insert_shape
 from vgate.sql.statements import FIRST_WORDS, recognise
 from vgate.sql.versioned import Flavour, expand
-from vgate.transactions.scope import Place, Scope
+from vgate.transactions.scope import AT_HOME, Place, Scope
 from vgate.wire.constants import Capability
 
 _BLANKS: Final = rb"(?:[\s(]|/\*[^\x00]*?\*/|#[^\n]*+|--(?=[\x01-\x20\x7f]|\Z)[^\n]*+)*+"
@@ -102,6 +105,8 @@ class Conversation(FastPath):
         self.asking = SequenceWords(self)
         self.prepared = PreparedStatements(self)
         self.tables = TableStatements(self)
+        self.variables = UserVariables(self)
+        self.by_name = NamedStatements(self)
         self.mode = LexMode()
         self.running = b""  # the statement that runs as a task, since ``began``
         self.began = 0.0
@@ -166,7 +171,7 @@ class Conversation(FastPath):
     async def statement(self, text: bytes, out: Output) -> bool:
         """Answer one statement; False if its answer was an error the server gave."""
         given = text
-        text, shape, slots = await self._read(text)
+        text, shape, slots = await self.read(text)
         first = _FIRST_WORD.match(shape)
         word = first[1].lower() if first else b""
         if not word and _NOTHING.fullmatch(shape):
@@ -190,17 +195,23 @@ class Conversation(FastPath):
             if isinstance(rest, bool):
                 return rest
             if rest is not text:
-                text, shape, slots = await self._read(rest)
+                text, shape, slots = await self.read(rest)
+        if word in NAMING:
+            done = await self.by_name.answer(text, out)
+            if done is not None:
+                return done
         cached = await self.cached(text, shape, slots)
         if word == b"load":
             return await load(self, cached, self.call(text, slots, out, cached))
+        if cached.found.pins == VARIABLE:
+            return await self.variables.statement(text, cached, slots, out)
         return await self.execute(cached, self.call(text, slots, out, cached))
 
     async def cached(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
         """The plan of a statement, made if it is new."""
         return self.partition.find(shape, slots) or await self._plan(text, shape, slots)
 
-    async def _read(self, text: bytes) -> tuple[bytes, bytes, Slots]:
+    async def read(self, text: bytes) -> tuple[bytes, bytes, Slots]:
         """(text to send, shape, literals): versioned comments are expanded as the servers at hand would."""
         try:
             try:
@@ -281,7 +292,7 @@ class Conversation(FastPath):
 
     async def plan_for_explain(self, text: bytes) -> tuple[Planned, Slots]:
         """The plan of a statement and its literals, for VEXPLAIN."""
-        text, shape, slots = await self._read(text)
+        text, shape, slots = await self.read(text)
         return await self.planned(text, shape, self.session.target.keyspace), slots
 
     def _cached_plan(self, planned: Planned, shape: bytes) -> Cached:
@@ -320,6 +331,8 @@ class Conversation(FastPath):
         if self.restricted:
             grants.check(session.login, node)
         self.check_ties(cached)
+        if isinstance(node, Pass) and cached.found.pins in AT_HOME:
+            await self.variables.go_home(call.text, self.place_of(node))
         if cached.found.speaks:
             speak(call, self.keyspace_of(node))
         if cached.found.implicit_commit:
@@ -367,13 +380,14 @@ class Conversation(FastPath):
         found = cached.found
         if found.last_statement and not found.speaks:
             raise UNSUPPORTED(construct=found.last_statement)
-        construct = found.pins or (FOUND_ROWS if found.counts_found_rows else "")
+        counts = found.counts_found_rows and not isinstance(cached.plan, Route | AnyShard)  # of several a route knows
+        construct = found.pins or (FOUND_ROWS if counts else "")
         if not construct:
             return
         if not isinstance(cached.plan, Pass):
             where = "without a keyspace" if self.session.target.keyspace is None else "on a sharded keyspace"
             raise UNSUPPORTED(construct=f"{construct} {where}; aim at one shard (use `keyspace:shard`)")
-        if found.pins:
+        if found.pins and found.pins != VARIABLE:  # these go where they are needed
             self.scope.check_tie(self.place_of(cached.plan), construct, SHARED)
 
     def keyspace(self) -> str:
@@ -401,6 +415,8 @@ class Conversation(FastPath):
     async def reset(self) -> None:
         """COM_RESET_CONNECTION: as if the client had just logged in, but for the target."""
         self.prepared.clear()
+        self.variables.reset()
+        self.by_name.reset()
         await self.scope.close()
         self.session.reset()
         self.session.settings = self.gate.settings_after_reset(self.session.login)

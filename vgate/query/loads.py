@@ -20,6 +20,7 @@ from vgate.session.target import Target
 from vgate.sql.lexer import LexError
 from vgate.sql.load import LoadHead, read_load
 from vgate.sql.versioned import Flavour
+from vgate.transactions.scope import AT_HOME
 from vgate.vschema.model import Table, VSchema
 from vgate.wire.constants import Capability
 
@@ -48,6 +49,8 @@ async def load(conversation: Conversation, cached: Cached, call: Call) -> bool:
     assert isinstance(cached.plan, Pass)
     check_ids(head, session.target, conversation.gate.cluster.vschema)
     conversation.check_ties(cached)
+    if cached.found.pins in AT_HOME:
+        await conversation.variables.go_home(call.text, conversation.place_of(cached.plan))
     return await run_load(call, conversation.place_of(cached.plan))
 
 

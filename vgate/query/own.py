@@ -28,7 +28,7 @@ from vgate.planner.plan import Access, Const, NextValue, Pass, Refuse
 from vgate.query import variables
 from vgate.query.columns import Columns
 from vgate.query.grants import check, check_keyspace
-from vgate.query.ties import SHARED, bare, reads_insert_id, reads_last_statement
+from vgate.query.ties import bare, reads_insert_id, reads_last_statement
 from vgate.query.vschema_shows import show_vschema
 from vgate.session.session import Diagnostic
 from vgate.sql.alter_vschema import AddAutoIncrement, AlterVschema, Change, ShowVschema
@@ -202,7 +202,7 @@ class OwnStatements:
             await self._global(text, out)
             return
         if any(self._of_user(one) for one in assignments):
-            await self._set_tied(assignments, text, out)
+            await self._set_user(assignments, text, out)
             return
         rest: list[Assignment] = []
         autocommit: bool | None = None
@@ -224,7 +224,7 @@ class OwnStatements:
         for characteristic in once:
             await self._try_characteristic(characteristic)
         if rest:
-            place = self._place()
+            place = self.place()
             connection = await self.scope.take(place)
             try:
                 await variables.apply(rest, session, connection)
@@ -246,18 +246,17 @@ class OwnStatements:
         tokens = self.conversation.lexer.scan(value)
         return any(t.kind is TokenKind.VARIABLE and value[t.start : t.start + 2] != b"@@" for t in tokens)
 
-    async def _set_tied(self, assignments: list[Assignment], text: bytes, out: Output) -> None:
-        """User variables live on a server: the session is tied to one, which must be unsharded or aimed at."""
-        construct = "a user variable"
-        place = self._one_shard(construct)
-        self.scope.check_tie(place, construct, SHARED)
+    async def _set_user(self, assignments: list[Assignment], text: bytes, out: Output) -> None:
+        """User variables: on an unsharded keyspace, or a shard aimed at, the session is tied to the server."""
         for one in assignments:
             if isinstance(one, TransactionCharacteristics) or (
                 isinstance(one, SystemVariable) and one.name in ("autocommit", *variables.PER_STATEMENT)
             ):
                 raise UNSUPPORTED(construct="this SET together with a user variable")
         text = self._with_counts(text)
-        call = self._call(text, out, pins=construct)
+        variables_of = self.conversation.variables
+        place, call = await variables_of.setting(self._call(text, out), self.tied_place())
+        text = call.text
         call.insert_id_read = reads_insert_id(bare(text, self.conversation.lexer))
         system = [one for one in assignments if not isinstance(one, UserVariable)]
         if not system:
@@ -267,8 +266,12 @@ class OwnStatements:
             raise UNSUPPORTED(construct="LAST_INSERT_ID() in a SET of user and system variables")
         connection = await self.scope.take(place)
         try:
-            self.scope.pin(place, connection)
+            if call.pins:
+                self.scope.pin(place, connection)
+                self.scope.home_of(place, call.pins)
             await variables.apply(system, self.session, connection, text_for(call, place, text))
+            if call.assigns is not None:
+                await call.assigns(connection)
         finally:
             self.scope.give_back(place, connection)
         self.conversation.refresh()
@@ -299,7 +302,7 @@ class OwnStatements:
 
     async def _try_characteristic(self, text: str) -> None:
         """Let a server judge SET TRANSACTION's words; a transaction that does nothing then uses them up."""
-        async with self.conversation.gate.cluster.connection(*self._place()) as connection:
+        async with self.conversation.gate.cluster.connection(*self.place()) as connection:
             await connection.query(f"SET TRANSACTION {text}")
             await connection.query("COMMIT")
 
@@ -311,7 +314,7 @@ class OwnStatements:
             # As on one server, sessions that are there keep what they have, and new ones begin with what is new.
             await self.conversation.gate.cluster.renew(*place)
 
-    def _place(self) -> Place:
+    def place(self) -> Place:
         """A shard whose server may judge a setting: one the session holds, else one of its keyspace, else any."""
         if self.scope.held:
             return next(iter(self.scope.held))
@@ -319,6 +322,16 @@ class OwnStatements:
         if target.keyspace is not None:
             return target.keyspace, self.conversation.any_index
         return next(iter(self.conversation.gate.cluster.facts)), 0
+
+    def tied_place(self) -> Place | None:
+        """The one server that the session aims at, None where there are several or none."""
+        target = self.session.target
+        if target.keyspace is None:
+            return None
+        keyspace = self.conversation.gate.cluster.vschema.keyspace(target.keyspace)
+        if keyspace.sharded and target.shard is None:
+            return None
+        return target.keyspace, self.conversation.any_index
 
     def _one_shard(self, construct: str) -> Place:
         """The one shard the session aims at. Raises UNSUPPORTED on a sharded keyspace."""

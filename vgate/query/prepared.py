@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Final
 
 from vgate.engine.call import Call, Execution
 from vgate.engine.cursor import Cursor
+from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of, text_for
+from vgate.engine.vindex_rows import without_rows
 from vgate.errors import (
     EMPTY_QUERY,
     MALFORMED,
     NO_CURSOR,
+    SYNTAX,
     TOO_MANY_STATEMENTS,
     UNKNOWN_STATEMENT,
+    UNREADABLE,
     UNSUPPORTED,
     WRONG_ARGUMENTS,
     SqlError,
@@ -33,6 +37,7 @@ from vgate.query.asking import ASKS
 from vgate.query.cache import Cached
 from vgate.query.known import KnownExecution, known_execution
 from vgate.query.sequence_ddl import WORDS
+from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.session.session import Diagnostic
 from vgate.sql.lexer import LexError, VersionedComment
 from vgate.sql.nextval import Asking
@@ -151,8 +156,10 @@ class PreparedStatements:
         if own is not None:
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, ()), sequence)
             return
-        place = await self._place(template)
-        handle = await self._show(template, place)
+        place, text = await self._place(template)
+        handle = await self._show(text, place)
+        if text is not template.text:
+            handle = replace(handle, parameters=(_PARAMETER,) * template.parameters)
         if len(handle.parameters) != template.parameters:
             raise UNSUPPORTED(construct="a prepared statement whose parameters vgate counts otherwise than the server")
         self._answer(template, None, handle, sequence)
@@ -188,28 +195,34 @@ class PreparedStatements:
         except LexError as error:
             raise syntax_error(text, error.offset, error.reason) from None
 
-    async def _place(self, template: Template) -> Place:
-        """A shard that can say what the statement looks like. Raises the error of a statement that is refused."""
+    async def _place(self, template: Template) -> tuple[Place, bytes]:
+        """A shard that can say what the statement looks like, and the text for it.
+
+        Raises the error of a statement that is refused.
+        """
         conversation = self._conversation
         target = conversation.session.target
         if target.keyspace is not None and target.shard is not None:
-            return target.keyspace, conversation.any_index
+            return (target.keyspace, conversation.any_index), template.text
         planned: Planned = await conversation.planned(template.stand_in, template.shape, target.keyspace)
         match planned.plan:
             case Refuse(error=error):
+                if error.fault in (SYNTAX, UNREADABLE) and target.keyspace is not None:  # in the server's own words
+                    call = conversation.call(template.text, [], self._out(), None)
+                    await let_a_server_read(call, (target.keyspace, conversation.any_index))
                 raise error
-            case VindexRows(vindex=vindex):
-                raise UNSUPPORTED(construct=f"a prepared SELECT from a vindex ({vindex.name}); send it as text")
+            case VindexRows(keyspace=keyspace):
+                return (keyspace, 0), without_rows(template.stand_in, conversation.mode, len(template.parts[0]))
             case plan:
-                return conversation.keyspace_of(plan), 0
+                return (conversation.keyspace_of(plan), 0), template.text
 
-    async def _show(self, template: Template, place: Place) -> Handle:
+    async def _show(self, text: bytes, place: Place) -> Handle:
         """Prepare the statement on a connection to ``place``, without drawing it into the transaction."""
         conversation = self._conversation
-        call = conversation.call(template.text, [], self._out(), None)
+        call = conversation.call(text, [], self._out(), None)
         connection = await conversation.scope.borrow(place)
         try:
-            handle = await connection.prepare(text_for(call, place, template.text))
+            handle = await connection.prepare(text_for(call, place, text))
         finally:
             conversation.scope.give_back(place, connection)
         rename = columns_of(call, place)
@@ -264,11 +277,16 @@ class PreparedStatements:
         if isinstance(cached.plan, Insert):
             literals = self.literals(bound, stored=True)
             slots = template.slots(literals)
-        binary = isinstance(cached.plan, Pass | AnyShard | Route | Schemas)
+        if cached.found.pins == VARIABLE and not isinstance(cached.plan, Pass):
+            ahead = {index: bytes(value) for index, value in statement.long_data.items()}
+            execution = Execution(template.text, bound, payload, ahead)
+            await conversation.variables.statement(template.filled(literals), cached, slots, out, execution)
+            return
+        binary = isinstance(cached.plan, Pass | AnyShard | Route | Schemas | VindexRows)
         call = conversation.call(template.filled(literals), slots, out, cached)
         if binary:
             ahead = {index: bytes(value) for index, value in statement.long_data.items()}
-            cursor = self._cursor(bound, call)
+            cursor = None if isinstance(cached.plan, VindexRows) else self._cursor(bound, call)
             call.execution = Execution(template.text, bound, payload, ahead, cursor)
             if cursor is not None:
                 await self._with_cursor(statement, cursor, cached, call)

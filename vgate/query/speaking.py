@@ -15,7 +15,8 @@ from typing import Final
 from vgate.engine.call import Call
 from vgate.errors import UNSUPPORTED
 from vgate.query.ties import reads_last_statement
-from vgate.sql.lexer import Token, TokenKind
+from vgate.session.session import Session
+from vgate.sql.lexer import Lexer, Token, TokenKind
 from vgate.sql.versioned import Flavour
 
 _USERS: Final = frozenset({b"user", b"session_user", b"system_user"})
@@ -52,13 +53,18 @@ def speak(call: Call, keyspace: str) -> None:
     cluster = call.scope.cluster
     here = "" if cluster.keyspaces[keyspace].renamed else keyspace
     chars = _USER_CHARS[cluster.facts_for(keyspace).flavour]
-    call.text = _Speech(call, call.text, here, chars).text()
+
+
+    def spoken(text: bytes) -> bytes:
+        return Speech(call.session, text, call.lexer, here, chars).text()
+
+    call.text = spoken(call.text)
     if call.execution is not None:
-        call.execution = replace(call.execution, text=_Speech(call, call.execution.text, here, chars).text())
+        call.execution = replace(call.execution, text=spoken(call.execution.text))
 
 
 @dataclass(slots=True)
-class _Value:
+class Value:
     """Tokens ``first`` to ``last`` stand for a value; ``whole``: how it is written where it is all of a select item."""
 
     first: int
@@ -67,13 +73,13 @@ class _Value:
     whole: bytes
 
 
-class _Speech:
+class Speech:
     """One statement of a session. ``here`` is the keyspace whose server runs it, if that calls it by that name."""
 
-    def __init__(self, call: Call, text: bytes, here: str, user_chars: int) -> None:
-        self._session = call.session
+    def __init__(self, session: Session, text: bytes, lexer: Lexer, here: str, user_chars: int) -> None:
+        self._session = session
         self._text = text
-        self._tokens = call.lexer.tokens(text)
+        self._tokens = lexer.tokens(text)
         self._words = [self._word(token) for token in self._tokens]
         self._brackets = self._enclosing()
         self._here = here
@@ -105,7 +111,7 @@ class _Speech:
 
     # -- values ---------------------------------------------------------------------------------------------------
 
-    def _values(self) -> Iterator[_Value]:
+    def _values(self) -> Iterator[Value]:
         words = self._words
         for index, token in enumerate(self._tokens):
             if token.kind is TokenKind.VARIABLE:
@@ -128,7 +134,7 @@ class _Speech:
             if value is not None:
                 yield value
 
-    def _value(self, name: bytes, first: int, last: int) -> _Value | None:
+    def _value(self, name: bytes, first: int, last: int) -> Value | None:
         session = self._session
         match name:
             case b"connection_id":
@@ -147,14 +153,14 @@ class _Speech:
         host = "%" if name == b"current_user" else session.login.host
         return self._string(first, last, f"{session.login.user}@{host}", self._user_chars)
 
-    def _number(self, first: int, last: int, number: int, kind: bytes) -> _Value:
+    def _number(self, first: int, last: int, number: int, kind: bytes) -> Value:
         sql = b"CAST(%d AS %b)" % (number, kind)  # a bare number would be a position in ORDER BY
-        return _Value(first, last, sql, sql)
+        return Value(first, last, sql, sql)
 
-    def _string(self, first: int, last: int, value: str | None, chars: int) -> _Value:
+    def _string(self, first: int, last: int, value: str | None, chars: int) -> Value:
         """A literal gives way to columns' collations as the function does; by itself it is as wide as the function."""
         literal = b"NULL" if value is None else b"_utf8mb4 0x" + value.encode("utf-8").hex().encode()
-        return _Value(first, last, literal, b"CAST(%b AS CHAR(%d))" % (literal, chars))
+        return Value(first, last, literal, b"CAST(%b AS CHAR(%d))" % (literal, chars))
 
     def _count(self, which: bytes) -> int:
         found = self._session.diagnostics
@@ -174,7 +180,7 @@ class _Speech:
                 stack = (*stack, index)
         return found
 
-    def _items(self, one: _Value) -> Iterator[tuple[int, int]]:
+    def _items(self, one: Value) -> Iterator[tuple[int, int]]:
         """The first and last tokens of the select items around a value: its own, and those of outer queries."""
         anchor = one.first
         for bracket in (*reversed(self._brackets[one.first]), -1):
@@ -233,7 +239,7 @@ class _Speech:
             return False
         return before == b")" or self._tokens[last - 1].kind is not TokenKind.PUNCTUATION
 
-    def _is_whole(self, item: tuple[int, int], one: _Value) -> bool:
+    def _is_whole(self, item: tuple[int, int], one: Value) -> bool:
         """True where nothing but an alias follows the value."""
         more = item[1] - one.last
         return more == 0 or (self._has_alias(*item) and more == 1 + (self._words[item[1] - 1] == b"as"))

@@ -69,7 +69,7 @@ _LAST_NAMES: Final = {
     "count": "the number of warnings or errors within a larger statement",
     "diagnostics": "GET DIAGNOSTICS",
 }
-_SPEAKS: Final = re.compile(
+SPEAKS: Final = re.compile(
     rb"\b(?:session_user|system_user|user|connection_id|database|schema|row_count|found_rows) \(|\bcurrent_user\b"
     rb"|@@(?:(?:session|local) \. )?(?:warning|error)_count\b",
     re.I,
@@ -140,7 +140,7 @@ def findings(shape: bytes, lexer: Lexer) -> Findings:
 
 def speaks(words: bytes) -> bool:
     """True where the session's own values must be put in place of functions (``query.speaking``)."""
-    return _SPEAKS.search(words) is not None and _SPEAKING_VERBS.match(words) is not None
+    return SPEAKS.search(words) is not None and _SPEAKING_VERBS.match(words) is not None
 
 
 def tells_time(words: bytes) -> bool:
@@ -176,6 +176,12 @@ def tie(words: bytes) -> str:
     """The construct that ties the session to the server that runs the statement, in words; '' where none does."""
     found = _TIES.search(words)
     return "" if found is None or found.lastgroup is None else _NAMES[found.lastgroup]
+
+
+def tie_besides_variables(words: bytes) -> str:
+    """As ``tie``, of all else than user variables."""
+    found = (one.lastgroup for one in _TIES.finditer(words))
+    return next((_NAMES[one] for one in found if one is not None and one != "variable"), "")
 
 
 def counts_found_rows(words: bytes) -> bool:

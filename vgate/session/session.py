@@ -15,12 +15,14 @@ Invariants
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from vgate.session.login import Login
-from vgate.session.settings import NO_SETTINGS, Settings
+from vgate.session.settings import NO_SETTINGS, STEP, Settings
 from vgate.session.target import Target
+from vgate.session.uservars import Variable
 
 # The protocol's status flags, as far as a session has a say in them.
 IN_TRANS: Final = 0x0001
@@ -44,7 +46,7 @@ class Session:
 
     __slots__ = ("begin_modifiers", "diagnostics", "found_rows", "in_transaction", "insert_id", "isolation_once",
                  "keeps_warnings", "last_values", "lexical", "login", "read_only", "row_count",
-                 "savepoints", "settings", "target")
+                 "savepoints", "settings", "target", "variables")
 
     def __init__(self, login: Login) -> None:
         self.login = login
@@ -61,6 +63,7 @@ class Session:
         self.row_count = -1
         self.found_rows: int | None = None  # None: the last statement did not count them
         self.diagnostics: list[Diagnostic] = []
+        self.variables: dict[str, Variable] = {}  # user variables, as far as they are known, by lower-case name
         self.last_values: dict[tuple[str, str], int] = {}  # CURRVAL: the last value of each sequence, by its key
 
     @property
@@ -118,6 +121,22 @@ class Session:
         """A sequence gave the session a value; case does not count in its name."""
         self.last_values[keyspace, sequence.lower()] = value
 
+    def keep_variables(self, found: Mapping[str, Variable | None]) -> None:
+        """What a server has said of user variables; None: that it has no such one."""
+        for name, variable in found.items():
+            if variable is None:
+                self.variables.pop(name, None)
+            else:
+                self.variables[name] = variable
+        self.settings = self.settings.changed({
+            "@" + name: None if variable is None else STEP.join(variable.assignments(name))
+            for name, variable in found.items()
+        })
+
+    def forget_variables(self) -> None:
+        """The server that had them is gone."""
+        self.keep_variables(dict.fromkeys(self.variables))
+
     def reset(self) -> None:
         """What COM_RESET_CONNECTION leaves: everything but who and where the client is."""
         self.end()
@@ -127,3 +146,4 @@ class Session:
         self.found_rows = None
         self.diagnostics = []
         self.last_values = {}
+        self.variables = {}

@@ -2,6 +2,7 @@
 
 A ``Settings`` is immutable and interned: equal settings are the same object, so that a pool can key its idle
 connections by them and the fast path compares with ``is``. Values are SQL texts, ready to stand after ``SET x =``.
+User variables are among them, under ``@`` and their names: their values are what to assign, one after another.
 It does not know which variables exist: a server has accepted each before it is kept here.
 """
 
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Final
+
+from vgate.session.uservars import quoted_name
 
 # A connection is opened with utf8mb4 and its general collation, and with autocommit: these are what "default" means for
 # them, where the server's own DEFAULT would be something else.
@@ -40,11 +43,12 @@ class Settings:
     equal values may be two objects for a while; between those there is no difference to send.
     """
 
-    __slots__ = ("items", "values")
+    __slots__ = ("items", "values", "variables")
 
     def __init__(self, items: tuple[tuple[str, str], ...]) -> None:
         self.items = items
         self.values: Mapping[str, str] = dict(items)
+        self.variables = tuple(item for item in items if item[0][0] == "@")
 
     def __repr__(self) -> str:
         return f"<Settings {' '.join(f'{name}={value}' for name, value in self.items) or 'none'}>"
@@ -63,6 +67,8 @@ def settings_of(values: Mapping[str, str] | Iterable[tuple[str, str]]) -> Settin
     """The one Settings object of these values."""
     given = dict(values)
     items = tuple(sorted(one for one in given.items() if one[1].strip("'") != BASELINE.get(one[0])))
+    if items and items[0][0][0] == "@":  # they sort first, and may be large
+        return Settings(items)
     found = _interned.get(items)
     if found is None:
         if len(_interned) >= _INTERNED_LIMIT:  # a client that invents values without end must not fill memory
@@ -75,17 +81,48 @@ def settings_of(values: Mapping[str, str] | Iterable[tuple[str, str]]) -> Settin
 NO_SETTINGS: Final = Settings(())
 _interned[()] = NO_SETTINGS
 
+
+STEP: Final = "\0"
+"""Stands between what is assigned to a user variable one after another."""
+
+_AT_ONCE: Final = 4 << 20
+
+
+def forgets(carried: Settings, wanted: Settings) -> bool:
+    """True if there is a user variable less: only a reset takes one away."""
+    return bool(carried.variables) and any(name not in wanted.values for name, _ in carried.variables)
+
+
+def variable_statements(carried: Settings, wanted: Settings) -> list[str]:
+    """The SET statements that give the user variables their values, few and none too long."""
+    changed = [(name[1:], value.split(STEP)) for name, value in wanted.variables if carried.values.get(name) != value]
+    statements: list[str] = []
+    for step in range(max((len(steps) for _, steps in changed), default=0)):
+        parts: list[str] = []
+        for name, steps in changed:
+            if step < len(steps):
+                parts.append(f"{quoted_name(name)} = {steps[step]}")
+            if parts and sum(map(len, parts)) > _AT_ONCE:
+                statements.append("SET " + ", ".join(parts))
+                parts = []
+        if parts:
+            statements.append("SET " + ", ".join(parts))
+    return statements
+
+
 def difference(carried: Settings, wanted: Settings) -> str:
     """The SET statement that takes a connection from ``carried`` to ``wanted``; empty where none is needed.
+
+    User variables are left out.
 
     ``collation_connection`` comes last: setting ``character_set_connection`` or ``character_set_client`` may touch it.
     Where SET NAMES does it, that is what is sent: it alone also decides which collation columns are said to have.
     """
     if carried is wanted:
         return ""
-    parts = {name: value for name, value in wanted.items if carried.values.get(name) != value}
+    parts = {name: value for name, value in wanted.items if name[0] != "@" and carried.values.get(name) != value}
     for name, _ in carried.items:
-        if name not in wanted.values:
+        if name not in wanted.values and name[0] != "@":
             parts[name] = BASELINE.get(name, "DEFAULT" if name in _SESSION_ONLY else f"@@GLOBAL.{name}")
     if not parts:
         return ""

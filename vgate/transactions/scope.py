@@ -30,6 +30,9 @@ Place = tuple[str, int]
 """A shard: keyspace name and index in key order."""
 
 STATEMENT_SAVEPOINT: Final = "vgate_statement"
+AT_HOME: Final = frozenset({"a user variable", "a stored program", "PREPARE"})
+"""Ties of which user variables are a part, or may be."""
+
 SNAPSHOT: Final = "WITH CONSISTENT SNAPSHOT"
 
 
@@ -47,6 +50,7 @@ class Scope:
         self._ours: set[BackendConnection] = set()
         self.hidden = False
         self.broken = False
+        self.home: Place | None = None  # where the session's user variables live, if not among its settings alone
 
     @property
     def transactional(self) -> bool:
@@ -78,7 +82,7 @@ class Scope:
             self._ours.add(connection)
         try:
             if connection.settings is not settings:
-                await connection.carry(settings)
+                await connection.carry(settings, held=place in self.held)
             if self.transactional and place not in self.begun:
                 await self._begin(place, connection)
         except BaseException:
@@ -124,6 +128,10 @@ class Scope:
                 connection.close()  # half an answer, or a transaction that nobody knows of: not for the next client
             self.cluster.keyspaces[keyspace].pools[self.found_rows][index].release(connection)
 
+    def owns(self, connection: BackendConnection) -> bool:
+        """False once it has been returned, as with a transaction that a server ended."""
+        return connection in self._ours
+
     def enrol(self, connection: BackendConnection) -> None:
         """A connection that was taken from its pool without ``take`` is to be given back."""
         self._ours.add(connection)
@@ -132,6 +140,11 @@ class Scope:
         """Tie the session to this connection: it carries state that cannot be moved (a temporary table, a lock...)."""
         self.held[place] = connection
         self.pinned.add(place)
+
+    def home_of(self, place: Place, construct: str) -> None:
+        """The session is tied to ``place`` by what makes its user variables live there."""
+        if construct in AT_HOME:
+            self.home = place
 
     def hold_cursor(self, place: Place, connection: BackendConnection) -> None:
         """A cursor was opened on this connection: keep it until ``release_cursor``."""
@@ -174,6 +187,9 @@ class Scope:
         if connection is not None:
             self._ours.discard(connection)
         self.pinned.discard(place)
+        if place == self.home:
+            self.home = None
+            self.session.forget_variables()
         del self.cursors[place]
         if place in self.begun:
             self.begun.discard(place)
@@ -280,6 +296,7 @@ class Scope:
             self._ours.discard(connection)
             connection.close()
         self.pinned.clear()
+        self.home = None
         self.cursors.clear()
 
     # -- savepoints -----------------------------------------------------------------------------------------------

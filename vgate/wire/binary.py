@@ -57,6 +57,10 @@ class Execution(NamedTuple):
     parameters: list[Parameter]
 
 
+NOTHING_BOUND: Final = Execution(0, 0, b"", b"", 0, [])
+"""The execution of a statement without parameters."""
+
+
 def read_execution(
     payload: bytes, count: int, types: Types | None, long_data: dict[int, bytes] | None = None
 ) -> Execution:

@@ -94,9 +94,11 @@ class FieldType:
     """Column types on the wire."""
 
     LONG: Final = 0x03
+    DOUBLE: Final = 0x05
     LONGLONG: Final = 0x08
     NULL: Final = 0x06
     VARCHAR: Final = 0x0F
+    NEWDECIMAL: Final = 0xF6
     VAR_STRING: Final = 0xFD
     STRING: Final = 0xFE
 

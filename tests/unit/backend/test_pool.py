@@ -73,6 +73,21 @@ async def test_settings_prefer_a_connection_that_carries_them() -> None:
     assert await pool.take(wanted) is plain  # the limit is reached: the caller brings another to its settings
 
 
+async def test_a_variable_that_counts_opens_no_connections() -> None:
+    opener = Opener()
+    pool = pool_of(opener, limit=9)
+    connection = await pool.take(settings_of({"@n": "0"}))
+    for number in range(1, 100):
+        connection.settings = settings_of({"@n": str(number - 1)})
+        pool.release(connection)
+        assert await pool.take(settings_of({"@n": str(number)})) is connection
+    assert len(opener.made) == 1
+    assert len(pool._idle) < 70
+    connection.settings = settings_of({"@m": "1"})
+    pool.release(connection)
+    assert await pool.take(settings_of({"@n": "1"})) is not connection
+
+
 async def test_waiters_are_served_in_order() -> None:
     pool = pool_of(Opener(), limit=1)
     held = await pool.take(NO_SETTINGS)

@@ -1,0 +1,322 @@
+"""SQL's own PREPARE, EXECUTE and DEALLOCATE PREPARE, and MariaDB's EXECUTE IMMEDIATE, of a session on shards.
+
+Where several servers may be meant the statement is the session's, not a server's: its text is kept by name, a server
+has judged it, and an execution is the text with the variables' values in place of the parameters, run as any other
+statement, in the keyspace it was prepared in. A select item keeps the name that its text gives it. On an unsharded
+keyspace, or a shard that is aimed at, the statement is the server's own, to which the session is tied.
+
+It does not know prepared statements of the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from vgate.engine.judge import let_a_server_read
+from vgate.engine.output import Output
+from vgate.errors import EMPTY_QUERY, NO_DATABASE, UNKNOWN_NAME, UNREADABLE, UNSUPPORTED, WRONG_USING
+from vgate.planner.build import syntax_error
+from vgate.planner.plan import Refuse, VindexRows
+from vgate.query.speaking import Speech, Value
+from vgate.session.session import Session
+from vgate.session.target import Target
+from vgate.session.uservars import Kind, Variable
+from vgate.sql.alter_vschema import AlterVschema, ShowVschema
+from vgate.sql.lexer import Lexer, LexError, LexMode, Token, TokenKind, VersionedComment
+from vgate.sql.literals import read_literal
+from vgate.sql.names import name_of
+from vgate.sql.parameters import Template, quoted, read_template
+from vgate.sql.statements import SelectNext, Use, Vexplain, recognise
+from vgate.sql.uservars import Mentions, variable_name
+from vgate.sql.versioned import Flavour, expand
+
+if TYPE_CHECKING:
+    from vgate.query.conversation import Conversation
+
+NAMING: Final = frozenset({b"prepare", b"execute", b"deallocate", b"drop"})
+"""First words of statements that may be such."""
+
+_NO_SERVERS: Final = (AlterVschema, SelectNext, ShowVschema, Vexplain)
+"""Statements that servers do not know."""
+
+_UTF8: Final = frozenset({"utf8mb4", "utf8mb3"})
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A statement, and what its text was read by."""
+
+    template: Template
+    target: Target
+    mode: LexMode
+
+
+class NamedStatements:
+    """The statements of one session that are no server's."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._kept: dict[str, Named] = {}
+        self._elsewhere: set[str] = set()  # those that the server has to which the session is tied
+
+    def reset(self) -> None:
+        """They are gone with all else."""
+        self._kept.clear()
+        self._elsewhere.clear()
+
+    async def answer(self, text: bytes, out: Output) -> bool | None:
+        """Answer one of these statements: False if a server's error was the answer, None if it is none of these, or
+        the business of the server that the session is tied to.
+        """
+        mode = self._conversation.mode
+        words = _Words(text, self._conversation.lexer, mode)
+        if words.accept("prepare"):
+            return await self._prepare(words, out)
+        if words.accept("deallocate", "prepare") or words.accept("drop", "prepare"):
+            return self._forget(words.name(), out)
+        if words.accept("execute", "immediate"):
+            return await self._immediate(words, out)
+        if words.accept("execute"):
+            return await self._execute(words, out)
+        return None
+
+    # -- PREPARE ----------------------------------------------------------------------------------------------------
+
+    async def _prepare(self, words: _Words, out: Output) -> bool | None:
+        name = words.name()
+        if not words.accept("from"):
+            raise words.syntax()
+        self._kept.pop(name, None)
+        self._elsewhere.discard(name)
+        if self._conversation.own.tied_place() is not None:
+            self._elsewhere.add(name)
+            return None
+        text = await self._text(words)
+        words.finish()
+        self._kept[name] = await self._read(text)
+        self._note_done(out)
+        return True
+
+    async def _text(self, words: _Words) -> bytes:
+        """The statement's text, a literal's or a variable's. Raises the errors a server has for what is neither."""
+        token = words.take()
+        raw = words.raw(token)
+        mode = self._conversation.mode
+        if token.kind is TokenKind.VARIABLE:
+            await self._conversation.variables.bring_home()
+            variable = self._session.variables.get(variable_name(raw, mode))
+            if variable is None or variable.value is None:
+                return b"NULL"
+            if not variable.value.isascii() and (variable.charset not in _UTF8 or mode.charset not in _UTF8):
+                raise UNSUPPORTED(construct=f"a prepared text in character set {variable.charset}")
+            return variable.value
+        value = read_literal(raw, mode).value if token.kind is TokenKind.STRING else None
+        if not isinstance(value, bytes):
+            words.at -= 1
+            raise words.syntax()
+        return value
+
+    async def _read(self, text: bytes) -> Named:
+        """A text that a server has found to be a statement. Raises its errors."""
+        conversation = self._conversation
+        mode = conversation.mode
+        if not text.strip(b"; \t\r\n"):
+            raise EMPTY_QUERY()
+        try:
+            try:
+                template = read_template(text, mode)
+            except VersionedComment:
+                facts = conversation.gate.cluster.facts_for(self._session.target.keyspace)
+                template = read_template(expand(text, mode, facts.flavour, facts.number), mode)
+        except LexError as error:
+            raise syntax_error(text, error.offset, error.reason) from None
+        await self._judge(template)
+        return Named(template, self._session.target, mode)
+
+    async def _judge(self, template: Template) -> None:
+        conversation = self._conversation
+        if isinstance(recognise(template.stand_in, conversation.mode), _NO_SERVERS):
+            return
+        call = conversation.call(template.text, [], Output(conversation.down, self._session), None)
+        target = self._session.target.keyspace
+        text = Mentions(template.stand_in, conversation.mode).without_into(lambda name: None)
+        _, shape, _ = await conversation.read(text)
+        planned = await conversation.planned(text, shape, target)
+        if isinstance(planned.plan, VindexRows):
+            return
+        if not isinstance(planned.plan, Refuse):
+            place = (conversation.keyspace_of(planned.plan), 0)
+        elif target is not None:
+            place = (target, conversation.any_index)
+        else:
+            raise planned.plan.error if planned.plan.error.fault is not UNREADABLE else NO_DATABASE()
+        await let_a_server_read(call, place)
+        if isinstance(planned.plan, Refuse) and recognise(template.stand_in, conversation.mode) is None:
+            raise planned.plan.error
+
+    def _note_done(self, out: Output) -> None:
+        session = self._session
+        session.row_count, session.found_rows, session.diagnostics = 0, None, []
+        out.ok()
+
+    @property
+    def _session(self) -> Session:
+        return self._conversation.session
+
+    # -- EXECUTE ----------------------------------------------------------------------------------------------------
+
+    async def _execute(self, words: _Words, out: Output) -> bool | None:
+        name = words.name()
+        named = self._kept.get(name)
+        if named is None:
+            self._check_elsewhere(name, "EXECUTE")
+            return None
+        return await self._run(named, await self._values(words), out)
+
+    async def _immediate(self, words: _Words, out: Output) -> bool | None:
+        """MariaDB's; MySQL has a syntax error for it, which a server words."""
+        conversation = self._conversation
+        if conversation.own.tied_place() is not None:
+            return None
+        if conversation.gate.cluster.facts_for(self._session.target.keyspace).flavour is not Flavour.MARIADB:
+            raise words.syntax()
+        named = await self._read(await self._text(words))
+        return await self._run(named, await self._values(words), out)
+
+    def _check_elsewhere(self, name: str, verb: str) -> None:
+        """Raises UNKNOWN_NAME, or UNSUPPORTED where a server the session is tied to may know it."""
+        if self._conversation.own.tied_place() is not None:
+            return
+        if name in self._elsewhere:
+            raise UNSUPPORTED(construct=f"{verb} of a statement that was prepared on the server of another keyspace")
+        raise UNKNOWN_NAME(name=name, verb=verb)
+
+    async def _values(self, words: _Words) -> list[Variable | None]:
+        """What USING names."""
+        found: list[Variable | None] = []
+        if words.accept("using"):
+            await self._conversation.variables.bring_home()
+            while True:
+                token = words.take()
+                if token.kind is not TokenKind.VARIABLE or words.raw(token).startswith(b"@@"):
+                    raise UNSUPPORTED(construct="EXECUTE ... USING anything but user variables")
+                found.append(self._session.variables.get(variable_name(words.raw(token), self._conversation.mode)))
+                if not words.accept(","):
+                    break
+        words.finish()
+        return found
+
+    async def _run(self, named: Named, values: list[Variable | None], out: Output) -> bool:
+        conversation, session = self._conversation, self._session
+        if len(values) != named.template.parameters:
+            raise WRONG_USING()
+        if named.mode != conversation.mode:
+            raise UNSUPPORTED(construct="EXECUTE under another sql_mode or character set than at PREPARE")
+        flavour = conversation.gate.cluster.facts_for(named.target.keyspace).flavour
+        literals = [literal_of(one, named.mode, flavour) for one in values]
+        before, prepared_for = session.target, named.target
+        self._aim(prepared_for)
+        try:
+            call = conversation.call(named.template.text, [], out, None)
+            text = _Filled(call.session, call.text, call.lexer, literals).text() if literals else named.template.text
+            return await conversation.statement(text, out)
+        finally:
+            if not isinstance(recognise(named.template.text, named.mode), Use):
+                self._aim(before)
+
+    def _aim(self, target: Target) -> None:
+        if self._session.target != target:
+            self._session.target = target
+            self._conversation.refresh()
+
+    # -- DEALLOCATE -------------------------------------------------------------------------------------------------
+
+    def _forget(self, name: str, out: Output) -> bool | None:
+        if self._kept.pop(name, None) is None:
+            self._check_elsewhere(name, "DEALLOCATE PREPARE")
+            self._elsewhere.discard(name)
+            return None
+        self._note_done(out)
+        return True
+
+
+def literal_of(variable: Variable | None, mode: LexMode, flavour: Flavour) -> bytes:
+    """A parameter's value as a literal of its type. Raises UNSUPPORTED."""
+    if variable is None or variable.value is None:
+        return b"NULL"
+    if variable.kind is Kind.STRING:
+        if variable.charset == "binary" and flavour is Flavour.MYSQL:
+            return _as_text(variable.value, mode)
+        plain = variable.charset in _UTF8 and mode.charset in _UTF8 and not mode.transcodes
+        return quoted(variable.value, mode) if plain else variable.assignments("")[0].encode()
+    if variable.kind is Kind.DECIMAL and b"." not in variable.value:
+        return variable.value + b"."
+    return variable.number.encode() if variable.kind is Kind.DOUBLE else variable.value
+
+
+def _as_text(value: bytes, mode: LexMode) -> bytes:
+    """Bytes as MySQL takes them for a parameter: as text in the connection's character set."""
+    if mode.transcodes or mode.charset not in _UTF8 or value.decode("utf-8", "replace").encode() != value:
+        raise UNSUPPORTED(construct="EXECUTE ... USING a binary value that is no text")
+    return quoted(value, mode)
+
+
+class _Filled(Speech):
+    """A prepared text with literals in place of its parameters; select items are called what they were."""
+
+    def __init__(self, session: Session, text: bytes, lexer: Lexer, literals: list[bytes]) -> None:
+        super().__init__(session, text, lexer, "", 0)
+        self._literals = iter(literals)
+
+    def _values(self) -> Iterator[Value]:
+        for index, token in enumerate(self._tokens):
+            if token.kind is TokenKind.PARAMETER:
+                if index and self._words[index - 1] == b"by":
+                    raise UNSUPPORTED(construct="ORDER BY or GROUP BY a parameter")
+                literal = next(self._literals)
+                before = self._text[token.start - 1 : token.start]
+                sql = literal if not before.isalnum() and before not in b"_$" else b" " + literal
+                yield Value(index, index, sql, sql)
+
+
+class _Words:
+    """The tokens of one statement, one after another."""
+
+    def __init__(self, text: bytes, lexer: Lexer, mode: LexMode) -> None:
+        self._text = text
+        self._mode = mode
+        self._tokens = [token for token in lexer.tokens(text) if token.kind is not TokenKind.SEMICOLON]
+        self.at = 0
+
+    def raw(self, token: Token) -> bytes:
+        return self._text[token.start : token.end]
+
+    def accept(self, *words: str) -> bool:
+        ahead = self._tokens[self.at : self.at + len(words)]
+        if [self.raw(token).decode("latin-1").lower() for token in ahead] != list(words):
+            return False
+        self.at += len(words)
+        return True
+
+    def take(self) -> Token:
+        if self.at >= len(self._tokens):
+            raise self.syntax()
+        self.at += 1
+        return self._tokens[self.at - 1]
+
+    def name(self) -> str:
+        """A statement's name; case does not count in it."""
+        token = self.take()
+        if token.kind not in (TokenKind.NAME, TokenKind.QUOTED_NAME):
+            self.at -= 1
+            raise self.syntax()
+        return name_of(self._text, token, self._mode).lower()
+
+    def finish(self) -> None:
+        if self.at < len(self._tokens):
+            raise self.syntax()
+
+    def syntax(self) -> Exception:
+        return syntax_error(self._text, self._tokens[self.at].start if self.at < len(self._tokens) else len(self._text))
