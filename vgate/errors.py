@@ -199,12 +199,12 @@ VINDEX_CONDITION = Fault(
     "WHERE clause for vindex function must be of the form id = <val> or id in(<val>,...) ({reason})",
 )
 VSCHEMA_CHANGE = Fault("", 1815, "HY000", "{reason}")
-VSCHEMA_INVALID = Fault("VG09002", 1815, "HY000", "{what}: {reason}", "Nothing was changed.")
+VSCHEMA_INVALID = Fault("VG09007", 1815, "HY000", "{what}: {reason}", "Nothing was changed.")
 VSCHEMA_FILE = Fault(
-    "VG09003", 1815, "HY000", "vschema.yaml was not changed: {reason}", "Change the file by hand; vgate takes it up."
+    "VG09008", 1815, "HY000", "vschema.yaml was not changed: {reason}", "Change the file by hand; vgate takes it up."
 )
 VSCHEMA_RESTART = Fault(
-    "VG09004", 1815, "HY000", "vschema.yaml was edited in a way that needs a restart: {reason}", "Restart vgate."
+    "VG09009", 1815, "HY000", "vschema.yaml was edited in a way that needs a restart: {reason}", "Restart vgate."
 )
 
 # -- 12: unsupported --------------------------------------------------------------------------------------------
