@@ -116,6 +116,14 @@ set transaction read only; set autocommit = 0; select * from customer where cust
 set session transaction read only; begin; commit; set session transaction read write
 begin; insert into customer values (1, 'x', 1); commit
 begin; savepoint a; commit
+begin; commit and chain; commit
+set session transaction read only; begin; commit and chain; set session transaction read write; commit and chain; \
+select * from customer; rollback and chain; commit; begin; commit
+set transaction read only; insert into customer values (9, 'a', 1), (11, 'b', 1); begin; commit; \
+insert into customer values (9, 'a', 1), (11, 'b', 1)
+set autocommit = 0; savepoint a; set transaction read only; savepoint b; select 1; rollback to a; \
+select * from customer; commit; set autocommit = 1
+set autocommit = 0; savepoint a; release savepoint a; begin; rollback; savepoint b; begin; commit; set autocommit = 1
 begin; truncate customer; rollback
 begin; update customer set n = 5; create table if not exists customer (customer_id bigint); rollback
 begin; update customer set n = 5; alter table customer add column z int; rollback
@@ -154,6 +162,10 @@ savepoint a; rollback to a
 release savepoint nosuch
 begin; rollback to nosuch; update customer set n = 4; commit
 set autocommit = 0; savepoint a; update customer set n = 1; rollback to a; commit; set autocommit = 1
+set autocommit = 0; savepoint a; update customer set n = 1 where customer_id = 1; savepoint b; update customer set n = 2; \
+rollback to a; rollback to b; update customer set n = 3 where customer_id = 4; commit; rollback to a; set autocommit = 1
+set autocommit = 0; savepoint a; begin; rollback to a; savepoint b; commit; rollback to b; set autocommit = 1
+set autocommit = 0; savepoint a; set autocommit = 1; rollback to a
 begin; savepoint a; commit; rollback to a
 begin; update customer set n = 7; savepoint a; insert into customer values (1, 'x', 1); rollback to a; commit
 """

@@ -201,7 +201,9 @@ async def _undo(scope: Scope, places: list[Place], own: bool, error: BaseExcepti
     rolled_back = isinstance(error, SqlError) and error.errno in ROLLED_BACK
     if own:
         if scope.hidden:
+            once = scope.session.isolation_once  # a statement that fails does not use up what SET TRANSACTION said
             await scope.rollback()
+            scope.session.isolation_once = once
     elif rolled_back:
         await scope.rollback()
     else:

@@ -337,6 +337,7 @@ class Conversation(FastPath):
             speak(call, self.keyspace_of(node))
         if cached.found.implicit_commit:
             await self.own.end(commit=True)
+        self.begin_waiting(call)
         match node:
             case Pass():
                 try:
@@ -370,6 +371,11 @@ class Conversation(FastPath):
                 await self.tables.run(call, node)
                 return True
         assert_never(node)
+
+    def begin_waiting(self, call: Call) -> None:
+        """Savepoints that wait for the transaction of a first statement: here it is."""
+        if self.session.savepoints and not self.session.in_transaction and call.uses_tables:
+            self.session.begin()
 
     def place_of(self, node: Pass) -> Place:
         """The one shard of an unsharded keyspace, or the one aimed at."""

@@ -214,6 +214,8 @@ class FastPath:
         if self.scope.held or session.in_transaction:
             connection = self._held_connection((cached.fast_keyspace, index))
             self._pool = None
+        elif session.savepoints:  # the statement begins the transaction that has them
+            return None
         else:
             self._pool = pool = servers.pools[self.found_rows][index]
             connection = pool.take_now(session.settings)

@@ -51,6 +51,7 @@ async def load(conversation: Conversation, cached: Cached, call: Call) -> bool:
     conversation.check_ties(cached)
     if cached.found.pins in AT_HOME:
         await conversation.variables.go_home(call.text, conversation.place_of(cached.plan))
+    conversation.begin_waiting(call)
     return await run_load(call, conversation.place_of(cached.plan))
 
 
@@ -72,6 +73,7 @@ async def _load_shards(conversation: Conversation, head: LoadHead, table: Table,
     if info is None:
         raise NO_SUCH_TABLE(name=str(table.name))
     plan = plan_load(call.text, conversation.mode, head, table, info)
+    conversation.begin_waiting(call)
     run = LoadRun(call, plan, gate.sequences, largest_row=gate.max_allowed_packet)
     return await run.run()
 

@@ -106,14 +106,13 @@ class OwnStatements:
             case Begin(modifiers=modifiers):
                 if session.in_transaction:
                     await self.scope.commit()
+                session.savepoints = []
                 await self.scope.begin(modifiers, self._targets())
                 out.ok()
             case Commit(chain=chain, release=release) | Rollback(chain=chain, release=release):
                 await self._finish(out, commit=isinstance(statement, Commit), chain=chain, release=release)
             case Savepoint(name=name):
                 if session.in_transaction or not session.autocommit:
-                    if not session.in_transaction:
-                        session.begin()
                     await self.scope.on_all(f"SAVEPOINT {quoted(name)}")
                     session.savepoint(name)
                 out.ok()
@@ -160,6 +159,7 @@ class OwnStatements:
         if self.session.in_transaction:
             await (self.scope.commit() if commit else self.scope.rollback())
         self.session.isolation_once = ()
+        self.session.savepoints = []
 
     def _targets(self) -> list[Place]:
         """The shards that the session aims at."""
@@ -173,10 +173,12 @@ class OwnStatements:
 
     async def _finish(self, out: Output, *, commit: bool, chain: bool, release: bool) -> None:
         session = self.session
-        modifiers = session.begin_modifiers
+        modifiers: tuple[str, ...] = ()
+        if session.in_transaction:  # what the session does by default may have changed since
+            modifiers = ("READ ONLY" if session.read_only else "READ WRITE",)
         isolation = session.isolation_once
         await self.end(commit=commit)
-        if chain:  # with the characteristics of the one that ended, or would have begun
+        if chain:  # with the characteristics of the one that ended, or would have begun, but for a snapshot
             session.isolation_once = isolation
             await self.scope.begin(modifiers, self._targets())
         out.ok()

@@ -6,7 +6,8 @@ Pure data and rules. It does not know connections: which servers take part in a 
 Invariants
 1. ``in_transaction`` is True from BEGIN (or, with autocommit off, the statement of which a server says that it began
    one) to the COMMIT, ROLLBACK or implicit commit that ends it.
-2. ``savepoints`` is empty outside a transaction; names are unique, case-insensitively, in the order they were set.
+2. ``savepoints`` is empty outside a transaction, but with autocommit off: those set before the first statement wait for
+   the transaction that it begins. Names are unique, case-insensitively, in the order they were set.
 3. ``status`` is what OK and EOF packets must say: never a backend's own idea.
 4. ``settings`` has autocommit off exactly while ``autocommit`` is False, so that every server that serves the session
    begins transactions by itself as the client expects it.
@@ -82,13 +83,15 @@ class Session:
         return flags
 
     def begin(self, modifiers: tuple[str, ...] = ()) -> None:
-        """A transaction starts, explicitly (with START TRANSACTION's modifiers) or by a first statement."""
+        """A transaction starts, explicitly (with START TRANSACTION's modifiers) or by a first statement.
+
+        It has the savepoints that were set before: ``end`` takes them away.
+        """
         self.in_transaction = True
         self.begin_modifiers = modifiers
         words = (*(word.upper() for word in self.isolation_once), *modifiers)
         access = [word for word in words if "READ ONLY" in word or "READ WRITE" in word]
         self.read_only = "READ ONLY" in access[-1] if access else self._reads_only_by_default
-        self.savepoints = []
 
     @property
     def _reads_only_by_default(self) -> bool:
