@@ -28,7 +28,7 @@ from vgate.planner.plan import Access, Const, NextValue, Pass, Refuse
 from vgate.query import variables
 from vgate.query.columns import Columns
 from vgate.query.grants import check, check_keyspace
-from vgate.query.ties import bare, reads_insert_id, reads_last_statement
+from vgate.query.ties import bare, names_no_table, reads_insert_id, reads_last_statement
 from vgate.query.vschema_shows import show_vschema
 from vgate.session.session import Diagnostic
 from vgate.sql.alter_vschema import AddAutoIncrement, AlterVschema, Change, ShowVschema
@@ -139,7 +139,7 @@ class OwnStatements:
                 assert_never(statement)
         session.row_count = -1 if isinstance(statement, ShowVgate | ShowVschema | SelectNext | Vexplain) else 0
         session.found_rows = None
-        if not session.keeps_warnings and not isinstance(statement, ShowVgate | ShowVschema):
+        if not session.keeps_warnings and not isinstance(statement, ShowVgate | ShowVschema | Set):
             session.diagnostics = []
 
     # -- target ---------------------------------------------------------------------------------------------------
@@ -225,11 +225,12 @@ class OwnStatements:
             raise ACTIVE_TRANSACTION()
         for characteristic in once:
             await self._try_characteristic(characteristic)
+        noted: list[Diagnostic] = []
         if rest:
             place = self.place()
             connection = await self.scope.take(place)
             try:
-                await variables.apply(rest, session, connection)
+                noted = await variables.apply(rest, session, connection)
             finally:
                 self.scope.give_back(place, connection)
         session.isolation_once = (*session.isolation_once, *once)
@@ -237,8 +238,14 @@ class OwnStatements:
             session.insert_id = insert_id
         if autocommit is not None:
             await self._autocommit(autocommit)
+        self._set_done(noted, out)
+
+    def _set_done(self, noted: list[Diagnostic], out: Output) -> None:
+        """What is read from now on may be read otherwise; answer with the warnings of a SET."""
         self.conversation.refresh()
-        out.ok()
+        if noted or not self.session.keeps_warnings:
+            self.session.diagnostics = noted
+        out.ok(warnings=len(noted))
 
     def _of_user(self, one: Assignment) -> bool:
         """True if the assignment is to a user variable, or reads one."""
@@ -259,7 +266,8 @@ class OwnStatements:
         variables_of = self.conversation.variables
         place, call = await variables_of.setting(self._call(text, out), self.tied_place())
         text = call.text
-        call.insert_id_read = reads_insert_id(bare(text, self.conversation.lexer))
+        words = bare(text, self.conversation.lexer)
+        call.insert_id_read, call.names_no_table = reads_insert_id(words), names_no_table(words)
         system = [one for one in assignments if not isinstance(one, UserVariable)]
         if not system:
             await run_single(call, place, text, Access.WRITE)
@@ -271,13 +279,12 @@ class OwnStatements:
             if call.pins:
                 self.scope.pin(place, connection)
                 self.scope.home_of(place, call.pins)
-            await variables.apply(system, self.session, connection, text_for(call, place, text))
+            noted = await variables.apply(system, self.session, connection, text_for(call, place, text))
             if call.assigns is not None:
                 await call.assigns(connection)
         finally:
             self.scope.give_back(place, connection)
-        self.conversation.refresh()
-        out.ok()
+        self._set_done(noted, out)
 
     def _with_counts(self, text: bytes) -> bytes:
         """ROW_COUNT() and FOUND_ROWS() by their values: the statement that they speak of may have run elsewhere."""

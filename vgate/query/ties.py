@@ -92,7 +92,7 @@ _NO_TABLES: Final = re.compile(
     rb"|^(?:\( )*(?:select|do)\b(?!.* (?:from|table) )",
     re.I | re.DOTALL,
 )
-_TABLELESS: Final = re.compile(rb"^(?:\( )*(?:select|do|values)\b(?!.* (?:from|table) )", re.I | re.DOTALL)
+_TABLELESS: Final = re.compile(rb"^(?:\( )*(?:select|do|values|set)\b(?!.* (?:from|table) )", re.I | re.DOTALL)
 _SIMPLE: Final = re.compile(rb"[A-Za-z_]\w*")
 
 

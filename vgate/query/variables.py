@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vgate.backend.connection import BackendConnection
+from vgate.engine.single import read_warnings
 from vgate.errors import UNSUPPORTED, WRONG_VALUE, SqlError
-from vgate.session.session import Session
+from vgate.session.session import Diagnostic, Session
 from vgate.sql.statements import (
     Assignment,
     Names,
@@ -79,10 +80,10 @@ def autocommit_value(value: str) -> bool:
 
 async def apply(
     assignments: Sequence[Assignment], session: Session, connection: BackendConnection, whole: bytes = b""
-) -> None:
+) -> list[Diagnostic]:
     """Run session assignments on ``connection``, which carries the session's settings, and keep what they made.
 
-    ``whole``: the statement to run, where it is more than these. Raises ServerError with the server's own refusal;
+    The server's warnings come back, nobody's diagnostics yet. ``whole``: the statement to run, where it is more than these. Raises ServerError with the server's own refusal;
     nothing is kept then.
     """
     for assignment in assignments:
@@ -94,6 +95,7 @@ async def apply(
     statements: list[str] = []
     read_back: list[str] = []
     defaults: list[str] = []
+    noted: list[Diagnostic] = []
     for assignment in assignments:
         match assignment:
             case Names():
@@ -116,7 +118,9 @@ async def apply(
             case UserVariable():
                 raise UNSUPPORTED(construct="SET of a user variable among system variables")
     if statements or whole:
-        await connection.query(whole or ("SET " + ", ".join(statements)).encode("utf-8", "surrogateescape"))
+        answer = await connection.query(whole or ("SET " + ", ".join(statements)).encode("utf-8", "surrogateescape"))
+        if answer.warnings:
+            noted = await read_warnings(connection)
     try:
         names = list(dict.fromkeys(name for name in read_back if name not in defaults))
         changes = await _read(names, connection)
@@ -126,6 +130,7 @@ async def apply(
     changes |= dict.fromkeys(defaults)
     session.settings = session.settings.changed(changes)
     connection.settings = session.settings
+    return noted
 
 
 def _names(names: Names) -> str:
