@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fix_oracle import Oracle
+from tests.fix_oracle import Oracle, ask
 from tests.integration.asking import run, scripts
 
 SETTINGS = """
@@ -27,3 +27,32 @@ select cast('x' as signed); set @a = 1; show warnings; set autocommit = 1; show 
 @pytest.mark.parametrize("keyspace", ["customer", "product"])
 def test_set_warns_as_on_one_server(stocked: Oracle, keyspace: str, script: str) -> None:
     run(stocked, f"use {keyspace}; {script}")
+
+ROWS = """
+insert into notes values (9, 'a', 1), (4, 'a', 1), (11, 'x', 2), (1, 'z', 1); show warnings
+insert into notes values (9, 'a', 1), (1, 'a', 1), (11, 'x', 2), (4, 'z', 1); show warnings
+insert into notes values (9, 'a', 1), (13, 'a', 1), (14, 'a', 1), (11, 'x', 2), (6, 'x', 3), (2, 'z', 1), (15, 'z', 'q')
+insert into notes values (9, 'a', 1), (13, 'a', 1), (4, 'a', 1), (11, 'x', 2), (14, 'x', 3), (2, 'z', 1), (15, 'z', 'q')
+insert into notes values (9, 'a', 1), (10, null, 1), (11, 'z', 'zz'); show warnings
+insert into notes values (9, 'a', 1), (11, 'z', 'zz'), (10, null, 1); show warnings
+begin; update notes set n = 5 where id = 1; insert into notes values (9, 'a', 1), (6, 'x', 3), (2, 'z', 1), (13, 'x', 1); \
+select * from notes; commit; select * from notes
+set sql_mode = ''; insert into notes values (10, null, 1), (11, null, 'x'), (12, 'x', 1); show warnings
+set sql_mode = ''; insert into notes values (9, null, 1), (4, 'x', 1)
+set sql_mode = ''; insert into notes values (10, null, 1), (11, 'a', 1), (9, 'x', 1), (2, 'x', 1), (4, 'x', 1)
+set sql_mode = ''; insert into notes (name, n, id) values (null, 1, 10) /* ) */, (concat('a', null), 1, 11), ('x', 1, 9) \
+on duplicate key update n = values(n) + 1; show warnings
+set sql_mode = ''; replace into notes (name, n, id) values (null, 1, 10), ('a', 1, 11), ('x', 1, 9); show warnings
+set sql_mode = ''; insert into notes (id, name, n) values (10, null, 1); show warnings
+set sql_mode = ''; update notes set name = null; show warnings
+set sql_mode = ''; update notes set name = null where id in (1, 4); show warnings
+"""
+
+
+@pytest.mark.parametrize("script", scripts(ROWS))
+def test_rows_fail_and_warn_in_the_order_of_the_statement(stocked: Oracle, script: str) -> None:
+    table = "create table notes (id bigint primary key, name varchar(9) not null, n int)"
+    ask(stocked.vgate, "alter vschema on customer.notes add vindex hash(id) using hash")
+    run(stocked, f"{table}; insert into notes values (1, 'one', 1), (2, 'two', 2), (4, 'four', 4), (6, 'six', 6)")
+    run(stocked, script)
+    run(stocked, "select * from notes; drop table notes")

@@ -13,11 +13,13 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.insert_id import Rules, Written, duplicates, in_doubt, insert_ids
+from vgate.engine.insert_parts import Parts
 from vgate.engine.returning import give_rows
 from vgate.engine.route import give_ok
 from vgate.engine.single import run_single
@@ -339,6 +341,15 @@ class InsertRun:
         comma = b", " if self.columns else b""
         return text[:end] + comma + names[0] + text[end : source.head_end]
 
+    def _as_select(self, number: int, tail: bytes) -> bytes | None:
+        """The statement with one row as a SELECT; None where it has what a SELECT cannot."""
+        source = self.source
+        row = self._row(number)
+        if not self.columns or b"default" in row.lower() or tail[:2].lower() == b"as":
+            return None
+        head = self._head().removesuffix(self.text[source.keyword_start : source.head_end])
+        return b"%b SELECT %b %b" % (head, row[row.index(b"(") + 1 : row.rindex(b")")], tail)
+
     def _row(self, number: int) -> bytes:
         text = self.text
         row, end = self.starts[number], self.ends[number]
@@ -417,9 +428,12 @@ class InsertRun:
                 stored[place] = await self._first_stored(connection)
 
         returned: dict[Place, Rows] | None = {} if self.plan.returning else None
+        tail, _ = self._tail()
+        parts = Parts(self.call, texts, numbers, partial(self._text, tail=tail), partial(self._as_select, tail=tail))
         answers = await write_all(
-            self.call, texts, numbers, look, returned, tables=[self.plan.table.name], alike=self.everywhere
-        )
+            self.call, texts, numbers, look, returned, tables=[self.plan.table.name], alike=self.everywhere,
+            runner=parts.run,
+        )  # fmt: skip
         if returned:
             give_rows(self.call, returned, numbers, sum(one.warnings for one in answers), self.first_id)
             return True

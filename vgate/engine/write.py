@@ -35,7 +35,8 @@ OF_STATEMENT: Final = frozenset({1287, 1364, 1681})
 column that is neither given nor has a default."""
 
 _NULL_TO_ZERO: Final = 1048
-"""Without a strict mode: NULL became the type's zero. MySQL says so once for a statement, MariaDB for each row."""
+"""Without a strict mode: NULL became the type's zero. MySQL says so once for an INSERT; MariaDB, and either of an UPDATE, for each
+row."""
 
 STOPS_WITHIN: Final = 1.0
 """Seconds that a server told to stop a statement is given to say that it has."""
@@ -103,7 +104,7 @@ async def _run(
 ) -> list[Ok]:  # fmt: skip
     await carry_insert_id(call, connections)
     results: Sequence[Ok | Rows | BaseException]
-    results = await (_at_once(call, texts, connections) if runner is None else runner(connections))
+    results = await (at_once(call, texts, connections) if runner is None else runner(connections))
     failed: list[SqlError] = []
     answers: list[Ok] = []
     for place, result in zip(texts, results, strict=True):
@@ -127,7 +128,7 @@ async def _run(
     return await _with_warnings(call, connections, answers, numbers)
 
 
-async def _at_once(
+async def at_once(
     call: Call, texts: Mapping[Place, bytes], connections: Mapping[Place, BackendConnection]
 ) -> list[Ok | Rows | BaseException]:
     """Every shard's text, at the same time. If this is cancelled (KILL QUERY, or the client is gone), servers stop."""
@@ -160,12 +161,18 @@ def _order(error: SqlError) -> tuple[bool, bool, int]:
     return not ends, row is None, int(row[1]) if row else 0
 
 
+def row_named(message: str, row: int) -> str:
+    """An error ``... at row 2`` with that number, where it names a row."""
+    found = _AT_ROW.search(message)
+    return message if found is None else message[: found.start()] + str(row) + message[found.end() :]
+
+
 def _renumbered(message: str, rows: Sequence[int] | None) -> str:
     """An error or warning ``... at row 2`` of one shard, with the row's number in the client's statement."""
     found = _AT_ROW.search(message) if rows is not None else None
     if found is None or rows is None or not 0 < int(found[1]) <= len(rows):
         return message
-    return message[: found.start()] + str(rows[int(found[1]) - 1] + 1) + message[found.end() :]
+    return row_named(message, rows[int(found[1]) - 1] + 1)
 
 
 async def _with_warnings(
@@ -175,7 +182,7 @@ async def _with_warnings(
     kept: list[tuple[int, Diagnostic]] = []
     of_statement: Counter[Diagnostic] = Counter()
     counted: list[Ok] = []
-    once = call.scope.cluster.facts_for(next(iter(connections))[0]).flavour is Flavour.MYSQL
+    once = bool(numbers) and call.scope.cluster.facts_for(next(iter(connections))[0]).flavour is Flavour.MYSQL
     for (place, connection), answer in zip(connections.items(), answers, strict=True):
         here: Counter[Diagnostic] = Counter()
         repeated = row = 0
