@@ -35,13 +35,13 @@ insert into notes values (9, 'a', 1), (13, 'a', 1), (14, 'a', 1), (11, 'x', 2), 
 insert into notes values (9, 'a', 1), (13, 'a', 1), (4, 'a', 1), (11, 'x', 2), (14, 'x', 3), (2, 'z', 1), (15, 'z', 'q')
 insert into notes values (9, 'a', 1), (10, null, 1), (11, 'z', 'zz'); show warnings
 insert into notes values (9, 'a', 1), (11, 'z', 'zz'), (10, null, 1); show warnings
-begin; update notes set n = 5 where id = 1; insert into notes values (9, 'a', 1), (6, 'x', 3), (2, 'z', 1), (13, 'x', 1); \
+begin; update notes set n = 5 where id = 1; insert into notes values (9, 'a', 1), (6, 'x', 3), (2, 'z', 1), (13, 'x', 1);\
 select * from notes; commit; select * from notes
 set sql_mode = ''; insert into notes values (10, null, 1), (11, null, 'x'), (12, 'x', 1); show warnings
 set sql_mode = ''; insert into notes values (9, null, 1), (4, 'x', 1)
 set sql_mode = ''; insert into notes values (10, null, 1), (11, 'a', 1), (9, 'x', 1), (2, 'x', 1), (4, 'x', 1)
-set sql_mode = ''; insert into notes (name, n, id) values (null, 1, 10) /* ) */, (concat('a', null), 1, 11), ('x', 1, 9) \
-on duplicate key update n = values(n) + 1; show warnings
+set sql_mode = ''; insert into notes (name, n, id) values (null, 1, 10) /* ) */, (concat('a', null), 1, 11), ('x', 1, 9)\
+ on duplicate key update n = values(n) + 1; show warnings
 set sql_mode = ''; replace into notes (name, n, id) values (null, 1, 10), ('a', 1, 11), ('x', 1, 9); show warnings
 set sql_mode = ''; insert into notes (id, name, n) values (10, null, 1); show warnings
 set sql_mode = ''; update notes set name = null; show warnings
@@ -56,3 +56,22 @@ def test_rows_fail_and_warn_in_the_order_of_the_statement(stocked: Oracle, scrip
     run(stocked, f"{table}; insert into notes values (1, 'one', 1), (2, 'two', 2), (4, 'four', 4), (6, 'six', 6)")
     run(stocked, script)
     run(stocked, "select * from notes; drop table notes")
+
+VALUES_ALONE = """
+do 1; select row_count(); show warnings; do 1, sleep(0), 'x'; do (select 1); do exists(select 1); do benchmark(1, 1)
+do cast('x' as signed); show warnings; do 1; show warnings
+do last_insert_id(7); select last_insert_id(); do row_count(), connection_id(), user(), database()
+do 1 as x; do nosuch; do 1 +; do; do 1 into @x
+begin; do 1; commit; set autocommit = 0; do 1; set autocommit = 1
+do @a := 5; select @a
+select row_count() + 1, 2
+"""
+
+
+@pytest.mark.parametrize("script", scripts(VALUES_ALONE))
+@pytest.mark.parametrize("keyspace", ["customer", "product"])
+def test_expressions_about_no_table_are_evaluated_as_on_one_server(
+    stocked: Oracle, keyspace: str, script: str
+) -> None:
+    run(stocked, f"use {keyspace}; select 1", ignore=["insert_id", "info"])
+    run(stocked, script, ignore=["insert_id", "info", "columns"])

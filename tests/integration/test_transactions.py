@@ -162,8 +162,9 @@ savepoint a; rollback to a
 release savepoint nosuch
 begin; rollback to nosuch; update customer set n = 4; commit
 set autocommit = 0; savepoint a; update customer set n = 1; rollback to a; commit; set autocommit = 1
-set autocommit = 0; savepoint a; update customer set n = 1 where customer_id = 1; savepoint b; update customer set n = 2; \
-rollback to a; rollback to b; update customer set n = 3 where customer_id = 4; commit; rollback to a; set autocommit = 1
+set autocommit = 0; savepoint a; update customer set n = 1 where customer_id = 1; savepoint b; \
+update customer set n = 2; rollback to a; rollback to b; update customer set n = 3 where customer_id = 4; commit; \
+rollback to a; set autocommit = 1
 set autocommit = 0; savepoint a; begin; rollback to a; savepoint b; commit; rollback to b; set autocommit = 1
 set autocommit = 0; savepoint a; set autocommit = 1; rollback to a
 begin; savepoint a; commit; rollback to a

@@ -47,7 +47,8 @@ class Parts:
         for index, (place, answer) in enumerate(zip(self._texts, answers, strict=True)):
             if _is_null(answer) and len(self._numbers[place]) == 1:
                 answers[index] = await self._lone(place, connections[place], self._numbers[place][0], answer)
-        failed = [(place, one) for place, one in zip(self._texts, answers, strict=True) if isinstance(one, BaseException)]
+        by_place = zip(self._texts, answers, strict=True)
+        failed = [(place, one) for place, one in by_place if isinstance(one, BaseException)]
         if len(failed) < 2:
             return answers
         first: tuple[int, BaseException] | None = None

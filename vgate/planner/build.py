@@ -107,6 +107,10 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
         raise syntax_error(text, text.lower().find(verb.encode("latin-1")))
     if routed:
         raise UNSUPPORTED(construct=f"{construct_of(words)} of a table that a routing rule sends elsewhere")
+    if verb == "do" and not mentioned:
+        about_values = _do(text, mode, keyspace, vschema)
+        if about_values is not None:
+            return Planned(about_values)
     return Planned(_other(words, verb, mentioned, keyspace, vschema))
 
 
@@ -133,6 +137,17 @@ def _verb(shape: bytes, mode: LexMode) -> str:
     """The first word; of a long INSERT nothing more is read."""
     token = next(lexer_for(mode).scan(shape), None)
     return "" if token is None else shape[token.start : token.end].decode("latin-1").lower()
+
+
+def _do(text: bytes, mode: LexMode, keyspace: str | None, vschema: VSchema) -> Plan | None:
+    """DO of expressions about no table: any server can evaluate them, as it would a SELECT's. None for any other."""
+    verb = next(lexer_for(mode).scan(text))
+    try:
+        tree = parse(text[: verb.start] + b"select" + text[verb.end :], mode)
+    except Unparsed as error:
+        raise UNREADABLE(reason=_said(str(error))) from None
+    found = references(tree.root, keyspace, vschema)
+    return None if found.keyspaces or found.system else _no_tables(tree, keyspace, vschema)
 
 
 def _other(words: Words, verb: str, mentioned: list[str], keyspace: str | None, vschema: VSchema) -> Plan:

@@ -29,7 +29,7 @@ _SCALAR_NAMES: Final = """
     date_format date_sub datediff day dayname dayofmonth dayofweek dayofyear decode default degrees des_decrypt
     des_encrypt elt encode encrypt exp export_set extract extractvalue field find_in_set floor format
     format_bytes format_pico_time from_base64 from_days from_unixtime from_vector geomcollection
-    geometrycollection get_format greatest gtid_subset gtid_subtract hex hour icu_version if ifnull inet6_aton
+    geometrycollection get_format greatest found_rows gtid_subset gtid_subtract hex hour icu_version if ifnull inet6_aton
     inet6_ntoa inet_aton inet_ntoa insert instr interval is_ipv4 is_ipv4_compat is_ipv4_mapped is_ipv6 is_uuid
     isnull json_array json_array_append json_array_insert json_compact json_contains json_contains_path
     json_depth json_detailed json_equals json_exists json_extract json_insert json_keys json_length json_loose
@@ -40,7 +40,7 @@ _SCALAR_NAMES: Final = """
     ltrim make_set makedate maketime match md5 microsecond mid minute mod month monthname multilinestring
     multipoint multipolygon name_const natural_sort_key now nullif nvl nvl2 oct octet_length old_password ord
     password period_add period_diff pi point polygon position pow power quarter quote radians rand random_bytes
-    regexp_instr regexp_like regexp_replace regexp_substr repeat replace reverse right round rpad rtrim schema
+    regexp_instr regexp_like regexp_replace regexp_substr repeat replace reverse right round row_count rpad rtrim schema
     sec_to_time second session_user sformat sha sha1 sha2 sign sin sleep soundex space sqrt statement_digest
     statement_digest_text str_to_date strcmp string_to_vector subdate substr substring substring_index subtime
     sys_guid sysdate system_user tan time time_format time_to_sec timediff timestamp timestampadd timestampdiff

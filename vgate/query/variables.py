@@ -83,8 +83,8 @@ async def apply(
 ) -> list[Diagnostic]:
     """Run session assignments on ``connection``, which carries the session's settings, and keep what they made.
 
-    The server's warnings come back, nobody's diagnostics yet. ``whole``: the statement to run, where it is more than these. Raises ServerError with the server's own refusal;
-    nothing is kept then.
+    The server's warnings come back, nobody's diagnostics yet. ``whole``: the statement to run, where it is more than
+    these. Raises ServerError with the server's own refusal; nothing is kept then.
     """
     for assignment in assignments:
         name = assignment.charset if isinstance(assignment, Names) else getattr(assignment, "value", "")
