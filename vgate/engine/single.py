@@ -87,6 +87,7 @@ async def settle(
         errno, _, message = read_err(response.error)
         session.diagnostics = [Diagnostic("Error", errno, message)]
         await follow_error(scope, place, connection, errno, commits=bool(call.pins))
+        await let_go(call, place, connection, connection.response.status)
         return
     status = response.status
     ok = read_ok(response.ok) if response.ok is not None else None
@@ -104,6 +105,7 @@ async def settle(
         await follow_transaction(scope, place, connection, status)
     except SqlError:
         raise AnswerCut from None
+    await let_go(call, place, connection, status)
 
 
 async def _keep_values(call: Call, connection: BackendConnection) -> None:
@@ -193,6 +195,21 @@ async def follow_transaction(scope: Scope, place: Place, connection: BackendConn
     elif not open_there and place in scope.begun:
         scope.begun.discard(place)
         await scope.commit()
+
+
+async def let_go(call: Call, place: Place, connection: BackendConnection, status: int) -> None:
+    """End what a statement has left on a connection where, with autocommit off, it began no transaction.
+
+    A server keeps the locks on the tables' names until COMMIT then, though its status tells of no transaction: a
+    connection that went back to its pool so would keep others from changing the tables, for as long as it idles.
+    """
+    ended = status & (Status.IN_TRANS | Status.AUTOCOMMIT) or place in call.scope.begun
+    if ended or call.names_no_table or not connection.usable or not call.scope.owns(connection):
+        return
+    try:
+        await connection.query("COMMIT")
+    except SqlError:
+        return  # it is lost, and its locks with it; or in an XA transaction, which ends otherwise
 
 
 async def read_warnings(connection: BackendConnection) -> list[Diagnostic]:
