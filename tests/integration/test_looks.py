@@ -261,3 +261,50 @@ def test_information_schema_is_a_database(both: Oracle, other: str, how: str) ->
             assert one.rows == another.rows, sql
         within.both(f"use {other}")
         within.both("select id from product")
+
+
+DATABASES = """
+create database customer
+create schema OTHER
+create database if not exists customer
+create database if not exists `OTHER` character set utf8mb4
+create database if not exists mysql
+drop database nowhere
+drop database if exists nowhere
+drop schema if exists `no where`
+begin; insert into OTHER.product (name) values ('x'); create database customer; rollback; select name from OTHER.product
+delete from OTHER.product
+"""
+
+
+def test_databases_that_are_there_or_not(both: Oracle, other: str) -> None:
+    for keyspace in ("customer", other):
+        both.both(f"use {keyspace}")
+        for statement in DATABASES.replace("OTHER", other).strip().replace("; ", "\n").splitlines():
+            mine, theirs = ask(both.vgate, statement), ask(both.plain, statement)
+            assert (mine.error, mine.rows, mine.affected, mine.warnings, mine.status & 1) == (
+                theirs.error, theirs.rows, theirs.affected, theirs.warnings, theirs.status & 1), statement  # fmt: skip
+            both.both("show warnings", ordered=True)
+
+
+def test_no_database_is_made_or_dropped(both: Oracle, other: str) -> None:
+    """It would be one that no client sees, or another keyspace's."""
+    before = {server.name: server.query("show databases") for server in both.cluster.servers}
+    for keyspace in ("customer", other):
+        ask(both.vgate, f"use {keyspace}")
+        both.refused("create database elsewhere", "CREATE DATABASE elsewhere")
+        both.refused("create database if not exists elsewhere charset utf8mb4", "CREATE DATABASE elsewhere")
+        both.refused("create schema elsewhere", "CREATE DATABASE elsewhere")
+        both.refused(f"drop database {other}", f"DROP DATABASE {other}")
+        both.refused("drop database if exists customer", "DROP DATABASE customer")
+        assert ask(both.vgate, "drop database `shop_-`").error == (
+            1008, "Can't drop database 'shop_-'; database doesn't exist")  # fmt: skip
+    assert before == {server.name: server.query("show databases") for server in both.cluster.servers}
+
+
+def test_who_aims_at_a_shard_makes_databases_by_hand(both: Oracle, other: str) -> None:
+    ask(both.vgate, f"use `{other}:-`")
+    assert ask(both.vgate, "create database elsewhere").error is None
+    assert any(("elsewhere",) in server.query("show databases") for server in both.cluster.servers)
+    assert ask(both.vgate, "drop database elsewhere").error is None
+    assert not any(("elsewhere",) in server.query("show databases") for server in both.cluster.servers)
