@@ -263,6 +263,27 @@ def test_information_schema_is_a_database(both: Oracle, other: str, how: str) ->
         within.both("select id from product")
 
 
+HEADINGS = """
+select * from information_schema.tables where table_name = 'customer'
+select * from information_schema.columns where table_schema = 'OTHER' order by ordinal_position
+select t.table_name, Table_Schema, t.* from information_schema.tables t where table_name = 'line' order by table_name
+select distinct `table_name`, count(*) from information_schema.columns group by table_name, table_schema, engine
+select distinct `table_name`, count(*) from information_schema.columns group by table_name, table_schema
+select concat(table_name, table_schema, table_type), table_name x, (select max(table_name) from \
+information_schema.tables) m from information_schema.tables where engine = 'InnoDB' and table_schema = 'OTHER'
+select table_name from information_schema.tables where table_name in (select table_name from \
+information_schema.columns where column_name = 'uname') union select Table_Name from information_schema.views
+"""
+
+
+def test_columns_of_information_schema_have_their_names(both: Oracle, other: str) -> None:
+    """As a client finds them that reads rows by names; MariaDB has them as they were asked for."""
+    for sql in HEADINGS.replace("OTHER", other).strip().replace("\\\n", "").splitlines():
+        mine, theirs = ask(both.vgate, sql), ask(both.plain, sql)
+        assert [column[0] for column in mine.columns] == [column[0] for column in theirs.columns], sql
+        assert (mine.error or (0,))[0] == (theirs.error or (0,))[0], sql
+
+
 DATABASES = """
 create database customer
 create schema OTHER

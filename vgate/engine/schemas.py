@@ -8,7 +8,7 @@ itself. The server does the rest. It does not know which keyspaces a query is ab
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -37,6 +37,8 @@ _NO_ALIAS_NAMES: Final = """
 _NO_ALIAS: Final = frozenset(_NO_ALIAS_NAMES.split())
 """What may follow a table that has no alias."""
 
+_AFTER_ITEMS: Final = ("from", "into", "where", "group", "order", "having", "limit", "union", "except", "intersect")
+"""What ends a select list."""
 
 Processes = Callable[[], Awaitable[Sequence[Process]]]
 """Gives the clients that the user may see."""
@@ -90,8 +92,7 @@ class _Schemas:
         for start, end, name in self._qualifiers(mentions):
             if name in aliases and start not in changes:
                 changes[start] = end, aliases[name]
-        if self._call.scope.cluster.facts_for(self._place[0]).flavour is Flavour.MYSQL:
-            changes = {**dict(self._official()), **changes}
+        changes = {**dict(self._headings()), **changes}
         parts: list[bytes] = []
         at = 0
         for start, (end, new) in sorted(changes.items()):
@@ -99,18 +100,37 @@ class _Schemas:
             at = end
         return b"".join((*parts, self._source[at:]))
 
-    def _official(self) -> Iterator[tuple[int, tuple[int, bytes]]]:
-        """Select items that are columns, in capitals: MySQL calls them so however they were asked for, but not those of
-        a derived table.
+    def _headings(self) -> Iterator[tuple[int, tuple[int, bytes]]]:
+        """Select items that are columns, under the name that a column of information_schema has in a result: MySQL
+        says it in capitals, MariaDB as it was asked for, but both say that of a derived table's column as it is there.
         """
+        mysql = self._call.scope.cluster.facts_for(self._place[0]).flavour is Flavour.MYSQL
+        for index in self._items():
+            token = self._tokens[index]
+            name = self._name(token)
+            if name.lower() in self._columns:
+                item, official = self._source[token.start : token.end], backquoted(name.upper())
+                yield token.start, (token.end, official if mysql else item + b" AS " + backquoted(name))
+
+    def _items(self) -> Iterator[int]:
+        """The names that stand in a select list alone, but for a qualifier: the last token of each."""
+        lists = [False]  # for each open parenthesis, whether a select list goes on inside it
         for index, token in enumerate(self._tokens):
-            before = self._word(index - 1) if index else ""
-            if (
-                token.kind is TokenKind.NAME and self._word(index) in self._columns
-                and before in ("select", "distinct", "all", ",", ".")
-                and self._word(index + 1) in (",", "from", ")", "union", ";", "")
+            word = self._word(index)
+            if word == "(":
+                lists.append(False)
+            elif word == ")" and len(lists) > 1:
+                lists.pop()
+            elif word == "select":
+                lists[-1] = True
+            elif word in _AFTER_ITEMS:
+                lists[-1] = False
+            elif (
+                lists[-1] and token.kind in (TokenKind.NAME, TokenKind.QUOTED_NAME)
+                and self._word(index - 1) in ("select", "distinct", "all", ",", ".")
+                and (self._word(index + 1) in (",", ")", ";", *_AFTER_ITEMS) or index + 1 == len(self._tokens))
             ):  # fmt: skip
-                yield token.start, (token.end, self._word(index).upper().encode())
+                yield index
 
     def _qualifiers(self, mentions: list[int]) -> Iterator[tuple[int, int, str]]:
         """Where columns are named with their table: start and end of that, and the table; a derived table's name is
@@ -161,8 +181,7 @@ class _Schemas:
                 rows = await rows_of(await self._processes(), columns, self._call.scope.cluster)
                 self._derived[table] = b" UNION ALL ".join(rows)
                 return self._derived[table]
-            spelled = self._spelled()
-            selected = b", ".join(_selected(column, database, host, spelled) for column in columns)
+            selected = b", ".join(_selected(column, database, host) for column in columns)
             schema = TABLES[table].encode()
             parts = [b"SELECT %b FROM information_schema.%b WHERE %b IN (%b, %b)" % (
                 selected, table.encode(), schema, _text(database), _text("information_schema")
@@ -171,13 +190,6 @@ class _Schemas:
                 parts += await self._written_out(table, keyspace, [column.name.lower() for column in columns])
             self._derived[table] = b" UNION ALL ".join(parts)
         return self._derived[table]
-
-    def _spelled(self) -> dict[str, str]:
-        """Names as the statement writes them: MariaDB calls a column of information_schema as it was asked for."""
-        if self._call.scope.cluster.facts_for(self._place[0]).flavour is not Flavour.MARIADB:
-            return {}
-        names = [self._name(one) for one in self._tokens if one.kind in (TokenKind.NAME, TokenKind.QUOTED_NAME)]
-        return {name.lower(): name for name in reversed(names)}
 
     async def _written_out(self, table: str, keyspace: str, expected: list[bytes]) -> list[bytes]:
         """The rows of another keyspace's server as SELECTs of literals. Raises UNSUPPORTED where they are too many."""
@@ -215,13 +227,13 @@ def _columns(answer: Rows) -> list[ColumnDefinition]:
     return [read_column(payload) for payload in answer.columns]
 
 
-def _selected(column: ColumnDefinition, database: str, keyspace: str, spelled: Mapping[str, str]) -> bytes:
+def _selected(column: ColumnDefinition, database: str, keyspace: str) -> bytes:
     """A column of the server's own, with the keyspace's name in place of its database's."""
     own = column.name.decode("utf-8")
-    name, alias = backquoted(own), backquoted(spelled.get(own.lower(), own))
+    name = backquoted(own)
     if database == keyspace or own.lower() not in SCHEMA_COLUMNS:
-        return b"%b AS %b" % (name, alias)
-    return b"IF(%b = %b, %b, %b) AS %b" % (name, _text(database), _text(keyspace), name, alias)
+        return name
+    return b"IF(%b = %b, %b, %b) AS %b" % (name, _text(database), _text(keyspace), name, name)
 
 
 def _value(column: ColumnDefinition, cell: bytes | None, database: str, keyspace: str) -> bytes:
