@@ -8,7 +8,7 @@ itself. The server does the rest. It does not know which keyspaces a query is ab
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +17,7 @@ from vgate.engine.call import Call
 from vgate.engine.processes import Process, rows_of
 from vgate.engine.single import run_single
 from vgate.errors import DATABASE_DENIED, UNSUPPORTED
+from vgate.planner.implicit import owns_sequence
 from vgate.planner.plan import Access, Schemas
 from vgate.planner.schemata import SCHEMA_COLUMNS, TABLES
 from vgate.sql.lexer import Token, TokenKind
@@ -181,7 +182,8 @@ class _Schemas:
                 rows = await rows_of(await self._processes(), columns, self._call.scope.cluster)
                 self._derived[table] = b" UNION ALL ".join(rows)
                 return self._derived[table]
-            selected = b", ".join(_selected(column, database, host) for column in columns)
+            counts = self._counting(host) if table == "columns" else {}
+            selected = b", ".join(_selected(column, database, host, counts) for column in columns)
             schema = TABLES[table].encode()
             parts = [b"SELECT %b FROM information_schema.%b WHERE %b IN (%b, %b)" % (
                 selected, table.encode(), schema, _text(database), _text("information_schema")
@@ -201,7 +203,12 @@ class _Schemas:
         if [column.name.lower() for column in columns] != expected:
             raise UNSUPPORTED(construct=f"information_schema.{table} of servers of different versions")
         found: list[bytes] = []
-        for row in answer.values():
+        rows = answer.values()
+        counts = self._counting(keyspace) if table == "columns" else {}
+        if counts:
+            at = {name: position for position, name in enumerate(expected)}
+            rows = [_counted(row, counts, at) for row in rows]
+        for row in rows:
             values = (_value(column, cell, database, keyspace) for column, cell in zip(columns, row, strict=True))
             found.append(b"SELECT " + b", ".join(values))
             self._size += len(found[-1])
@@ -211,6 +218,14 @@ class _Schemas:
                     f" (WHERE {TABLES[table]} = ...)"
                 )
         return found
+
+    def _counting(self, keyspace: str) -> dict[str, str]:
+        """The tables whose ids come from a sequence of their own, and the column: the shards do not know of it."""
+        tables = self._call.scope.cluster.vschema.keyspace(keyspace).tables.values()
+        return {
+            table.name.table: table.auto_increment.column
+            for table in tables if table.auto_increment is not None and owns_sequence(table)
+        }  # fmt: skip
 
     async def _ask(self, keyspace: str, index: int, sql: bytes) -> Rows:
         async with self._call.scope.cluster.connection(keyspace, index) as connection:
@@ -223,14 +238,30 @@ class _Schemas:
         return keyspace if address is None else address.database
 
 
+def _counted(
+    row: tuple[bytes | None, ...], counts: Mapping[str, str], at: Mapping[bytes, int]
+) -> tuple[bytes | None, ...]:
+    """A row of information_schema.columns, with auto_increment where it is about a column that counts."""
+    table, column = (row[at[name]] or b"" for name in (b"table_name", b"column_name"))
+    counting = counts.get(table.decode("utf-8"))
+    extra = at[b"extra"]
+    if counting is None or row[extra] or column.decode("utf-8").lower() != counting.lower():
+        return row
+    return (*row[:extra], b"auto_increment", *row[extra + 1 :])
+
+
 def _columns(answer: Rows) -> list[ColumnDefinition]:
     return [read_column(payload) for payload in answer.columns]
 
 
-def _selected(column: ColumnDefinition, database: str, keyspace: str) -> bytes:
+def _selected(column: ColumnDefinition, database: str, keyspace: str, counts: Mapping[str, str]) -> bytes:
     """A column of the server's own, with the keyspace's name in place of its database's."""
     own = column.name.decode("utf-8")
     name = backquoted(own)
+    if counts and own.lower() == "extra":
+        pairs = b", ".join(b"(%b, %b)" % (_text(table), _text(counting)) for table, counting in counts.items())
+        here = b"TABLE_SCHEMA = %b AND %b = '' AND (TABLE_NAME, COLUMN_NAME) IN (%b)" % (_text(database), name, pairs)
+        return b"IF(%b, 'auto_increment', %b) AS %b" % (here, name, name)
     if database == keyspace or own.lower() not in SCHEMA_COLUMNS:
         return name
     return b"IF(%b = %b, %b, %b) AS %b" % (name, _text(database), _text(keyspace), name, name)
