@@ -262,6 +262,9 @@ def _selected(column: ColumnDefinition, database: str, keyspace: str, counts: Ma
         pairs = b", ".join(b"(%b, %b)" % (_text(table), _text(counting)) for table, counting in counts.items())
         here = b"TABLE_SCHEMA = %b AND %b = '' AND (TABLE_NAME, COLUMN_NAME) IN (%b)" % (_text(database), name, pairs)
         return b"IF(%b, 'auto_increment', %b) AS %b" % (here, name, name)
+    if database != keyspace and own.lower() == "view_definition":
+        qualifiers = (_text(backquoted(one).decode() + ".") for one in (database, keyspace))
+        return b"REPLACE(%b, %b) AS %b" % (name, b", ".join(qualifiers), name)
     if database == keyspace or own.lower() not in SCHEMA_COLUMNS:
         return name
     return b"IF(%b = %b, %b, %b) AS %b" % (name, _text(database), _text(keyspace), name, name)
@@ -276,6 +279,8 @@ def _value(column: ColumnDefinition, cell: bytes | None, database: str, keyspace
     if column.type in _TIMES and not cell.startswith(b"0000"):
         return b"TIMESTAMP'%b'" % cell
     text = cell.decode("utf-8", "replace")
+    if column.name.lower() == b"view_definition":
+        text = text.replace(f"{backquoted(database).decode()}.", f"{backquoted(keyspace).decode()}.")
     renamed = column.name.decode().lower() in SCHEMA_COLUMNS and text == database
     return _text(keyspace if renamed else text)
 

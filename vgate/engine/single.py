@@ -22,6 +22,7 @@ from vgate.transactions.scope import Place, Scope
 from vgate.wire.constants import Status
 from vgate.wire.packets import Ok, read_err, read_ok
 from vgate.wire.response import Response
+from vgate.wire.schemas import told
 
 ROLLED_BACK: Final = frozenset({1213, 1614, 3058})
 """Errors after which the server has rolled back the whole transaction: deadlock, XA deadlock, user-lock deadlock."""
@@ -174,7 +175,7 @@ async def follow_error(
     session = scope.session
     try:
         answer = await connection.query("SHOW WARNINGS")  # there may be more than the one error
-        session.diagnostics = diagnostics_of(answer) or session.diagnostics
+        session.diagnostics = diagnostics_of(answer, connection) or session.diagnostics
     except SqlError:
         return
     if place not in scope.begun or answer.status & Status.IN_TRANS:
@@ -214,11 +215,13 @@ async def let_go(call: Call, place: Place, connection: BackendConnection, status
 
 async def read_warnings(connection: BackendConnection) -> list[Diagnostic]:
     """SHOW WARNINGS, while the connection still has them."""
-    return diagnostics_of(await connection.query("SHOW WARNINGS"))
+    return diagnostics_of(await connection.query("SHOW WARNINGS"), connection)
 
 
-def diagnostics_of(answer: Ok | Rows) -> list[Diagnostic]:
-    """The rows of SHOW WARNINGS."""
+def diagnostics_of(answer: Ok | Rows, connection: BackendConnection) -> list[Diagnostic]:
+    """The rows of SHOW WARNINGS, of the keyspace instead of its database."""
     rows = answer.values() if isinstance(answer, Rows) else []
+    if connection.names is not None:
+        rows = [(level, code, told(message or b"", int(code or 0), *connection.names)) for level, code, message in rows]
     text = [[(cell or b"").decode("utf-8", "replace") for cell in row] for row in rows]
     return [Diagnostic(level, int(code), message) for level, code, message in text]
