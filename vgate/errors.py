@@ -173,6 +173,8 @@ KEYSPACE_ID_UNSURE = Fault(
 )
 
 # -- 05: not found ----------------------------------------------------------------------------------------------
+DATABASE_EXISTS = Fault("", 1007, "HY000", "Can't create database '{name}'; database exists")
+NO_SUCH_DATABASE = Fault("", 1008, "HY000", "Can't drop database '{name}'; database doesn't exist")
 UNKNOWN_KEYSPACE = Fault("VT05003", 1049, "42000", "unknown database '{name}' in vschema")
 UNKNOWN_TABLE = Fault(
     "VT05004", 1146, "42S02", "table {name} not found in the vschema",

@@ -252,3 +252,49 @@ def test_one_of_many_who_make_a_table_makes_it(free: VgateProcess, client: Conne
     assert sum(answer.error is None for answer in answers) == 1, answers
     assert sequences(client) == ["AUTO_SEQ_t"]
     assert ok(client, "insert into t values ()").insert_id
+
+
+LOOKS = """
+show columns from t
+show full columns from t
+show fields in t from customer
+show columns from customer.t like 'i%'
+describe t
+desc customer.t id
+select column_name, extra from information_schema.columns where table_schema = 'customer' and table_name = 't'
+select column_name, extra from information_schema.columns where table_schema = database()
+select table_name, column_name, extra from information_schema.columns where extra = 'auto_increment' and \
+table_schema in ('customer', 'product')
+select c.extra from information_schema.columns c join information_schema.tables t using (table_schema, table_name) \
+where c.column_name = 'id' and c.table_schema = 'customer'
+show columns from plain
+"""
+
+
+def test_columns_are_shown_as_the_client_has_made_them(free: VgateProcess, client: Connection, fresh: Cluster) -> None:
+    made = ("create table t (id bigint unsigned auto_increment primary key, v varchar(9) default 'x', u int as (1))",
+            "create table plain (id int primary key, n int)")  # fmt: skip
+    with closing(fresh.plain.connect("customer")) as one:
+        for sql in made:
+            ok(client, sql)
+            ok(one, sql)
+        for keyspace in ("customer", "product"):
+            for sql in LOOKS.strip().replace("\\\n", "").splitlines():
+                if keyspace == "customer" or "customer" in sql:
+                    mine, theirs = ok(client, sql).sorted(), ok(one, sql).sorted()
+                    assert mine.rows == theirs.rows, sql
+                    assert [column[0] for column in mine.columns] == [column[0] for column in theirs.columns], sql
+            for connection in (client, one):
+                ok(connection, "use product")
+
+
+def test_columns_can_be_shown_with_autocommit_off(free: VgateProcess, client: Connection, fresh: Cluster) -> None:
+    """Neither a transaction that nobody knows of, nor a lock on the table is left."""
+    ok(client, "create table t (id bigint auto_increment primary key, v int)")
+    with closing(free.connect("customer")) as other:
+        ok(other, "set lock_wait_timeout = 1")
+        ok(client, "set autocommit = 0")
+        for sql in ("describe t", "show create table t", "describe t nothing"):
+            assert len(ok(client, sql).rows) == (0 if "nothing" in sql else 1 if "create" in sql else 2)
+            ok(client, "commit")
+            ok(other, "alter table t comment 'x'")

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
+from pymysql.constants import COMMAND
 
-from tests.fix_oracle import Oracle, ask
+from tests.fix_oracle import Answer, Oracle, ask
 from tests.fix_servers import Cluster
 from tests.fix_vgate import USER, StartVgate, VgateProcess
-from tests.integration.asking import Later, number_of, until
+from tests.integration.asking import Connection, Later, number_of, until
 
 RENAMED = """
 keyspaces:
@@ -261,3 +264,174 @@ def test_information_schema_is_a_database(both: Oracle, other: str, how: str) ->
             assert one.rows == another.rows, sql
         within.both(f"use {other}")
         within.both("select id from product")
+
+
+HEADINGS = """
+select * from information_schema.tables where table_name = 'customer'
+select * from information_schema.columns where table_schema = 'OTHER' order by ordinal_position
+select t.table_name, Table_Schema, t.* from information_schema.tables t where table_name = 'line' order by table_name
+select distinct `table_name`, count(*) from information_schema.columns group by table_name, table_schema, engine
+select distinct `table_name`, count(*) from information_schema.columns group by table_name, table_schema
+select concat(table_name, table_schema, table_type), table_name x, (select max(table_name) from \
+information_schema.tables) m from information_schema.tables where engine = 'InnoDB' and table_schema = 'OTHER'
+select table_name from information_schema.tables where table_name in (select table_name from \
+information_schema.columns where column_name = 'uname') union select Table_Name from information_schema.views
+"""
+
+
+def test_columns_of_information_schema_have_their_names(both: Oracle, other: str) -> None:
+    """As a client finds them that reads rows by names; MariaDB has them as they were asked for."""
+    for sql in HEADINGS.replace("OTHER", other).strip().replace("\\\n", "").splitlines():
+        mine, theirs = ask(both.vgate, sql), ask(both.plain, sql)
+        assert [column[0] for column in mine.columns] == [column[0] for column in theirs.columns], sql
+        assert (mine.error or (0,))[0] == (theirs.error or (0,))[0], sql
+
+
+DATABASES = """
+create database customer
+create schema OTHER
+create database if not exists customer
+create database if not exists `OTHER` character set utf8mb4
+create database if not exists mysql
+drop database nowhere
+drop database if exists nowhere
+drop schema if exists `no where`
+begin; insert into OTHER.product (name) values ('x'); create database customer; rollback; select name from OTHER.product
+delete from OTHER.product
+"""
+
+
+def test_databases_that_are_there_or_not(both: Oracle, other: str) -> None:
+    for keyspace in ("customer", other):
+        both.both(f"use {keyspace}")
+        for statement in DATABASES.replace("OTHER", other).strip().replace("; ", "\n").splitlines():
+            mine, theirs = ask(both.vgate, statement), ask(both.plain, statement)
+            assert (mine.error, mine.rows, mine.affected, mine.warnings, mine.status & 1) == (
+                theirs.error, theirs.rows, theirs.affected, theirs.warnings, theirs.status & 1), statement  # fmt: skip
+            both.both("show warnings", ordered=True)
+
+
+def test_no_database_is_made_or_dropped(both: Oracle, other: str) -> None:
+    """It would be one that no client sees, or another keyspace's."""
+    before = {server.name: server.query("show databases") for server in both.cluster.servers}
+    for keyspace in ("customer", other):
+        ask(both.vgate, f"use {keyspace}")
+        both.refused("create database elsewhere", "CREATE DATABASE elsewhere")
+        both.refused("create database if not exists elsewhere charset utf8mb4", "CREATE DATABASE elsewhere")
+        both.refused("create schema elsewhere", "CREATE DATABASE elsewhere")
+        both.refused(f"drop database {other}", f"DROP DATABASE {other}")
+        both.refused("drop database if exists customer", "DROP DATABASE customer")
+        assert ask(both.vgate, "drop database `shop_-`").error == (
+            1008, "Can't drop database 'shop_-'; database doesn't exist")  # fmt: skip
+    assert before == {server.name: server.query("show databases") for server in both.cluster.servers}
+
+
+def test_who_aims_at_a_shard_makes_databases_by_hand(both: Oracle, other: str) -> None:
+    ask(both.vgate, f"use `{other}:-`")
+    assert ask(both.vgate, "create database elsewhere").error is None
+    assert any(("elsewhere",) in server.query("show databases") for server in both.cluster.servers)
+    assert ask(both.vgate, "drop database elsewhere").error is None
+    assert not any(("elsewhere",) in server.query("show databases") for server in both.cluster.servers)
+
+
+SAID = """
+select * from nope
+select * from KS.nope
+select KS.TABLE.nope from TABLE
+select nofunc(1)
+drop view nope
+drop table nope, KS.nope2
+drop table if exists nope, KS.nope2; show warnings
+alter table nope add x int
+truncate nope
+rename table nope to nope2
+insert into nope values (1)
+update nope set a = 1
+delete from nope
+describe nope
+show create table nope
+show columns from nope
+show index from KS.nope
+show create view TABLE
+create table if not exists TABLE (n int); show warnings
+explain select * from TABLE; show warnings
+show create database KS
+show create schema if not exists KS
+show tables where tables_in_KS = 'TABLE'
+show full tables where `Tables_in_KS` like 'TABLE'
+show tables from KS where tables_in_KS <> 'TABLE'
+"""
+SAID_UNSHARDED = """
+call nope()
+call KS.nope(1)
+drop procedure nope
+drop procedure if exists KS.nope; show warnings
+insert into product (id, name) values (1, 'KS.x'); insert into product (id, name) values (2, 'KS.x')
+insert into c values (1, 77)
+truncate product
+checksum table TABLE
+checksum table KS.TABLE, nope; show warnings
+check table TABLE, KS.nope
+analyze table nope
+optimize table TABLE
+repair table nope
+show procedure status where db = 'KS'
+show procedure status where Db = "KS" and name like 'p%'
+show function status where db = 'KS'
+show procedure status like 'p1'
+show events where db = 'KS'
+show events
+show open tables from KS like 'c'
+call p1()
+select table_name, view_definition from information_schema.views where table_schema = 'KS'
+select KS.f1(1)
+create trigger tr1 before insert on product for each row set new.id = 1
+insert into c values (1, 1); delete from product
+"""
+
+
+def test_keyspaces_are_spoken_of_by_their_names(both: Oracle, other: str) -> None:
+    """In errors, in warnings and in rows, whatever their databases are called."""
+    ask(both.vgate, f"use {other}")
+    ask(both.plain, f"use {other}")
+    for sql in ("create table c (id int primary key, p int, constraint fc foreign key (p) references product (id))",
+                "create procedure p1(x int) select x", "create function f1(x int) returns int deterministic return x",
+                "create event e1 on schedule every 1 day starts '2030-01-01' do set @x = 1",
+                "create trigger tr1 before insert on c for each row set new.id = new.id"):  # fmt: skip
+        both.both(sql)
+    for keyspace, table in ((other, "product"), ("customer", "customer")):
+        both.both(f"use {keyspace}")
+        for sql in (SAID + SAID_UNSHARDED * (keyspace == other)).strip().replace("; ", "\n").splitlines():
+            statement = sql.replace("KS", keyspace).replace("TABLE", table)
+            mine, theirs = ask(both.vgate, statement), ask(both.plain, statement)
+            if mine.error is not None and (mine.error[0] == 1235 or "vschema" in mine.error[1]):
+                continue  # vgate says itself what it does not know
+            assert (mine.error, [column[0] for column in mine.columns]) == (
+                theirs.error, [column[0] for column in theirs.columns]), statement  # fmt: skip
+            mine, theirs = _at_no_time(mine), _at_no_time(theirs)
+            assert mine.rows == theirs.rows, statement
+
+
+def _at_no_time(answer: Answer) -> Answer:
+    """Without when something was made, or by whom."""
+    rows = tuple(
+        tuple(cell for cell in row if not isinstance(cell, datetime) and "@" not in str(cell)) for row in answer.rows
+    )
+    return replace(answer, rows=rows).sorted()
+
+
+def test_fields_are_those_of_the_keyspace(both: Oracle, other: str) -> None:
+    """COM_FIELD_LIST names the schema, too."""
+    for keyspace, table in ((other, "product"), ("customer", "customer"), (other, "nope")):
+        both.both(f"use {keyspace}")
+        assert fields(both.vgate, table) == fields(both.plain, table)
+
+
+def fields(connection: Connection, table: str) -> list[bytes]:
+    """The packets of the answer, to its end."""
+    connection._execute_command(COMMAND.COM_FIELD_LIST, table.encode() + b"\0")
+    packets: list[bytes] = []
+    while not packets or packets[-1][0] not in (0xFE, 0xFF):
+        header = connection._read_bytes(4)
+        packets.append(connection._read_bytes(int.from_bytes(header[:3], "little")))
+    return packets[:-1] if packets[-1][0] == 0xFE else packets

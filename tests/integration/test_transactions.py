@@ -531,3 +531,45 @@ def test_a_read_that_fails_on_one_shard_leaves_the_transaction_open(oracle: Orac
             "select n from customer where customer_id = 4"
         )
     oracle.both("select customer_id, n from customer")
+
+
+TOUCHES = """
+select no_such_column from customer where customer_id = 1
+select no_such_column from customer
+insert into customer values (1, 2)
+insert into customer values (1, 'x', 1), (4)
+select * from customer where customer_id = (select 1 union select 2)
+describe customer
+show index from customer
+explain select * from customer where customer_id = 1
+select no_such_column from product.aside
+use product; select * from aside where n = 1; select * from aside where n = 2; select * from aside where n = 3
+insert into product.aside values (4)
+select @a := no_such_column from product.aside
+describe product.aside
+describe product.missing
+use product; show create table missing
+use product; create temporary table own (n int) engine=innodb; select no_such_column from aside
+use product; handler aside open; select no_such_column from aside
+"""
+
+
+@pytest.mark.parametrize("script", TOUCHES.strip().splitlines())
+def test_where_no_transaction_is_open_no_table_is_locked(oracle: Oracle, other: Connection, script: str) -> None:
+    """With autocommit off a server keeps metadata locks until COMMIT, also where it says that no transaction is open:
+    they must not go back to the pool with the connection.
+    """
+    oracle.both("create table product.aside (n int) engine=myisam", ignore=["warnings"])
+    oracle.both("insert into product.aside values (1), (2), (3)", ignore=["insert_id", "warnings"])
+    oracle.both("set autocommit = 0")
+    *first, last = map(str.strip, script.split(";"))
+    for statement in first:
+        oracle.both(statement)
+    oracle.both(last, ignore=["rows", "columns", "insert_id"])
+    if oracle.both("set sql_mode = default", ignore=["status"]).status & IN_TRANSACTION:
+        oracle.both("rollback", ignore=["warnings"])
+    ask(other, "set lock_wait_timeout = 1")
+    for sql in ("alter table customer comment 'x'", "create table product.missing (n int)",
+                "alter table product.aside comment 'x'"):  # fmt: skip
+        if "handler" not in script or "aside" not in sql:
+            assert ask(other, sql).error is None, sql

@@ -154,7 +154,12 @@ class Cluster:
     async def _open(self, keyspace: Keyspace, index: int, found_rows: bool) -> BackendConnection:
         label = f"{keyspace.name}/{keyspace.shards[index].name}"
         address = address_of(keyspace, index)
-        return await open_connection(address, label, found_rows=found_rows, patience=self.limits.connect, ssl=self._tls)
+        opened = await open_connection(
+            address, label, found_rows=found_rows, patience=self.limits.connect, ssl=self._tls
+        )  # fmt: skip
+        if address.database != keyspace.name:
+            opened.names = address.database.encode("utf-8"), keyspace.name.encode("utf-8")
+        return opened
 
     async def start(self) -> list[str]:
         """Ask every shard what it is; returns warnings about shards that differ or cannot be reached.

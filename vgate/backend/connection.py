@@ -27,6 +27,7 @@ from vgate.wire.constants import MAX_PAYLOAD, Capability, Command
 from vgate.wire.packets import MalformedPacket, Ok, frame, read_err, read_lenenc, read_ok, read_text_row
 from vgate.wire.prepare import Handle, PrepareResponse
 from vgate.wire.response import FIRST, ROWS, Response, one_row_ends
+from vgate.wire.schemas import error_of
 
 _FLAGS: Final = Capability.PS_MULTI_RESULTS | Capability.LOCAL_FILES
 
@@ -88,12 +89,13 @@ class BackendConnection(asyncio.Protocol):
     """See the module. Attributes are read by the fast path; only this class writes them, but for ``settings``."""
 
     __slots__ = ("_asker", "_begin", "_drained", "_head", "_held", "_in_transaction", "_next", "_piece", "_usual",
-                 "_writer", "handles", "label", "openings", "owner", "response", "settings", "sink", "tainted",
+                 "_writer", "handles", "label", "names", "openings", "owner", "response", "settings", "sink", "tainted",
                  "thread_id", "transport", "usable", "used_at")
 
     def __init__(self, transport: asyncio.Transport, label: str, thread_id: int, keep: object) -> None:
         self.transport = transport
         self.label = label
+        self.names: tuple[bytes, bytes] | None = None  # its database and its keyspace, where those are called otherwise
         self.thread_id = thread_id
         self.settings: Settings = NO_SETTINGS
         self._usual = self.response = Response()
@@ -296,6 +298,8 @@ class BackendConnection(asyncio.Protocol):
             if end != len(data):
                 self.close()
                 return
+            if response.error is not None and self.names is not None:
+                response.error = error_of(response.error, *self.names)
             if self._piece:
                 self._piece = b""
                 self._next = 0

@@ -8,15 +8,19 @@ know which statements there are beyond that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Final
 
+from vgate.backend.cluster import Cluster
 from vgate.engine.call import Call
 from vgate.sql.lexer import Token, TokenKind
+from vgate.sql.literals import read_literal
 from vgate.sql.names import backquoted, name_of
 from vgate.transactions.scope import Place
 from vgate.wire.schemas import SchemaRename
 
+_LISTED: Final = "tables_in_"
 _NAMES: Final = (TokenKind.NAME, TokenKind.QUOTED_NAME)
 _TABLES: Final = frozenset(
     b"from join into table tables update describe desc explain delete replace insert truncate call handler references"
@@ -29,6 +33,12 @@ _COLUMNS: Final = frozenset(
 )
 _DEFINITIONS: Final = frozenset(b"create drop alter grant revoke lock rename".split())
 """Statements in which, up to a SELECT, ON and the like name tables, and columns do not have qualifiers."""
+_TELLING: Final = re.compile(
+    rb"\s*(?:(?:check|analyze|optimize|repair|checksum)\s+(?:(?:local|no_write_to_binlog)\s+)?tables?"
+    rb"|show\s+(?:full\s+)?(?:open|events|procedure|function|create\s+(?:database|schema))|explain|desc|describe)\b",
+    re.I,
+)
+"""Statements whose rows tell of databases, or of tables with their database."""
 
 
 def text_for(call: Call, place: Place, text: bytes) -> bytes:
@@ -45,7 +55,18 @@ def text_for(call: Call, place: Place, text: bytes) -> bytes:
 def columns_of(call: Call, place: Place) -> SchemaRename | None:
     """The filter for answers of ``place``; None where names are the same."""
     database = _database(call, place)
-    return None if database is None else SchemaRename(database.encode("utf-8"), place[0].encode("utf-8"))
+    if database is None:
+        return None
+    rows = call.execution is None and _TELLING.match(call.text) is not None
+    return SchemaRename(database.encode("utf-8"), place[0].encode("utf-8"), rows=rows)
+
+
+def fields_of(cluster: Cluster, place: Place) -> SchemaRename | None:
+    """The same for COM_FIELD_LIST."""
+    address = cluster.keyspaces[place[0]].keyspace.shards[place[1]].address
+    if address is None or address.database == place[0]:
+        return None
+    return SchemaRename(address.database.encode("utf-8"), place[0].encode("utf-8"), columns_only=True)
 
 
 def _database(call: Call, place: Place) -> str | None:
@@ -63,6 +84,8 @@ class _Renaming:
     def __init__(self, call: Call, text: bytes, keyspaces: Collection[str], database: bytes) -> None:
         self._source = text
         self._database = database
+        self._keyspaces = keyspaces
+        self._mode = call.mode
         self._tokens = call.lexer.tokens(text)
         self._names = [
             token.kind in _NAMES and name_of(text, token, call.mode) in keyspaces for token in self._tokens
@@ -71,9 +94,12 @@ class _Renaming:
     def text(self) -> bytes:
         parts: list[bytes] = []
         at = 0
-        for index in self._databases() if any(self._names) else ():
+        changes = dict.fromkeys(self._databases() if any(self._names) else (), self._database)
+        if self._word(0) == b"show":
+            changes |= self._compared()
+        for index, new in sorted(changes.items()):
             token = self._tokens[index]
-            parts += (self._source[at : token.start], self._database)
+            parts += (self._source[at : token.start], new)
             at = token.end
         return b"".join((*parts, self._source[at:]))
 
@@ -121,6 +147,26 @@ class _Renaming:
             elif tables:
                 places.add(index)
         return places
+
+    def _compared(self) -> dict[int, bytes]:
+        """In the WHERE of a SHOW: the name of its column with tables, and texts that the database is compared with."""
+        found: dict[int, bytes] = {}
+        words = [self._word(index) for index in range(len(self._tokens))]
+        if b"where" not in words:
+            return found
+        database = name_of(self._database, Token(TokenKind.QUOTED_NAME, 0, len(self._database)), self._mode)
+        of_databases = {b"procedure", b"function", b"events"} & set(words[1:3])
+        for index in range(words.index(b"where"), len(words)):
+            token = self._tokens[index]
+            if token.kind in _NAMES:
+                name = name_of(self._source, token, self._mode)
+                if name.lower().startswith(_LISTED) and name[len(_LISTED) :] in self._keyspaces:
+                    found[index] = backquoted(name[: len(_LISTED)] + database)
+            elif token.kind is TokenKind.STRING and of_databases:
+                value = read_literal(self._source[token.start : token.end], self._mode).text
+                if value is not None and value.decode("utf-8", "replace") in self._keyspaces:
+                    found[index] = b"_utf8mb4 0x" + database.encode("utf-8").hex().encode()
+        return found
 
     def _shown(self) -> list[int]:
         """In a SHOW a database follows FROM or IN: the second, if the first names a table."""

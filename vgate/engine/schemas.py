@@ -17,6 +17,7 @@ from vgate.engine.call import Call
 from vgate.engine.processes import Process, rows_of
 from vgate.engine.single import run_single
 from vgate.errors import DATABASE_DENIED, UNSUPPORTED
+from vgate.planner.implicit import owns_sequence
 from vgate.planner.plan import Access, Schemas
 from vgate.planner.schemata import SCHEMA_COLUMNS, TABLES
 from vgate.sql.lexer import Token, TokenKind
@@ -37,6 +38,8 @@ _NO_ALIAS_NAMES: Final = """
 _NO_ALIAS: Final = frozenset(_NO_ALIAS_NAMES.split())
 """What may follow a table that has no alias."""
 
+_AFTER_ITEMS: Final = ("from", "into", "where", "group", "order", "having", "limit", "union", "except", "intersect")
+"""What ends a select list."""
 
 Processes = Callable[[], Awaitable[Sequence[Process]]]
 """Gives the clients that the user may see."""
@@ -90,8 +93,7 @@ class _Schemas:
         for start, end, name in self._qualifiers(mentions):
             if name in aliases and start not in changes:
                 changes[start] = end, aliases[name]
-        if self._call.scope.cluster.facts_for(self._place[0]).flavour is Flavour.MYSQL:
-            changes = {**dict(self._official()), **changes}
+        changes = {**dict(self._headings()), **changes}
         parts: list[bytes] = []
         at = 0
         for start, (end, new) in sorted(changes.items()):
@@ -99,18 +101,37 @@ class _Schemas:
             at = end
         return b"".join((*parts, self._source[at:]))
 
-    def _official(self) -> Iterator[tuple[int, tuple[int, bytes]]]:
-        """Select items that are columns, in capitals: MySQL calls them so however they were asked for, but not those of
-        a derived table.
+    def _headings(self) -> Iterator[tuple[int, tuple[int, bytes]]]:
+        """Select items that are columns, under the name that a column of information_schema has in a result: MySQL
+        says it in capitals, MariaDB as it was asked for, but both say that of a derived table's column as it is there.
         """
+        mysql = self._call.scope.cluster.facts_for(self._place[0]).flavour is Flavour.MYSQL
+        for index in self._items():
+            token = self._tokens[index]
+            name = self._name(token)
+            if name.lower() in self._columns:
+                item, official = self._source[token.start : token.end], backquoted(name.upper())
+                yield token.start, (token.end, official if mysql else item + b" AS " + backquoted(name))
+
+    def _items(self) -> Iterator[int]:
+        """The names that stand in a select list alone, but for a qualifier: the last token of each."""
+        lists = [False]  # for each open parenthesis, whether a select list goes on inside it
         for index, token in enumerate(self._tokens):
-            before = self._word(index - 1) if index else ""
-            if (
-                token.kind is TokenKind.NAME and self._word(index) in self._columns
-                and before in ("select", "distinct", "all", ",", ".")
-                and self._word(index + 1) in (",", "from", ")", "union", ";", "")
+            word = self._word(index)
+            if word == "(":
+                lists.append(False)
+            elif word == ")" and len(lists) > 1:
+                lists.pop()
+            elif word == "select":
+                lists[-1] = True
+            elif word in _AFTER_ITEMS:
+                lists[-1] = False
+            elif (
+                lists[-1] and token.kind in (TokenKind.NAME, TokenKind.QUOTED_NAME)
+                and self._word(index - 1) in ("select", "distinct", "all", ",", ".")
+                and (self._word(index + 1) in (",", ")", ";", *_AFTER_ITEMS) or index + 1 == len(self._tokens))
             ):  # fmt: skip
-                yield token.start, (token.end, self._word(index).upper().encode())
+                yield index
 
     def _qualifiers(self, mentions: list[int]) -> Iterator[tuple[int, int, str]]:
         """Where columns are named with their table: start and end of that, and the table; a derived table's name is
@@ -161,8 +182,8 @@ class _Schemas:
                 rows = await rows_of(await self._processes(), columns, self._call.scope.cluster)
                 self._derived[table] = b" UNION ALL ".join(rows)
                 return self._derived[table]
-            spelled = self._spelled()
-            selected = b", ".join(_selected(column, database, host, spelled) for column in columns)
+            counts = self._counting(host) if table == "columns" else {}
+            selected = b", ".join(_selected(column, database, host, counts) for column in columns)
             schema = TABLES[table].encode()
             parts = [b"SELECT %b FROM information_schema.%b WHERE %b IN (%b, %b)" % (
                 selected, table.encode(), schema, _text(database), _text("information_schema")
@@ -171,13 +192,6 @@ class _Schemas:
                 parts += await self._written_out(table, keyspace, [column.name.lower() for column in columns])
             self._derived[table] = b" UNION ALL ".join(parts)
         return self._derived[table]
-
-    def _spelled(self) -> dict[str, str]:
-        """Names as the statement writes them: MariaDB calls a column of information_schema as it was asked for."""
-        if self._call.scope.cluster.facts_for(self._place[0]).flavour is not Flavour.MARIADB:
-            return {}
-        names = [self._name(one) for one in self._tokens if one.kind in (TokenKind.NAME, TokenKind.QUOTED_NAME)]
-        return {name.lower(): name for name in reversed(names)}
 
     async def _written_out(self, table: str, keyspace: str, expected: list[bytes]) -> list[bytes]:
         """The rows of another keyspace's server as SELECTs of literals. Raises UNSUPPORTED where they are too many."""
@@ -189,7 +203,12 @@ class _Schemas:
         if [column.name.lower() for column in columns] != expected:
             raise UNSUPPORTED(construct=f"information_schema.{table} of servers of different versions")
         found: list[bytes] = []
-        for row in answer.values():
+        rows = answer.values()
+        counts = self._counting(keyspace) if table == "columns" else {}
+        if counts:
+            at = {name: position for position, name in enumerate(expected)}
+            rows = [_counted(row, counts, at) for row in rows]
+        for row in rows:
             values = (_value(column, cell, database, keyspace) for column, cell in zip(columns, row, strict=True))
             found.append(b"SELECT " + b", ".join(values))
             self._size += len(found[-1])
@@ -199,6 +218,14 @@ class _Schemas:
                     f" (WHERE {TABLES[table]} = ...)"
                 )
         return found
+
+    def _counting(self, keyspace: str) -> dict[str, str]:
+        """The tables whose ids come from a sequence of their own, and the column: the shards do not know of it."""
+        tables = self._call.scope.cluster.vschema.keyspace(keyspace).tables.values()
+        return {
+            table.name.table: table.auto_increment.column
+            for table in tables if table.auto_increment is not None and owns_sequence(table)
+        }  # fmt: skip
 
     async def _ask(self, keyspace: str, index: int, sql: bytes) -> Rows:
         async with self._call.scope.cluster.connection(keyspace, index) as connection:
@@ -211,17 +238,36 @@ class _Schemas:
         return keyspace if address is None else address.database
 
 
+def _counted(
+    row: tuple[bytes | None, ...], counts: Mapping[str, str], at: Mapping[bytes, int]
+) -> tuple[bytes | None, ...]:
+    """A row of information_schema.columns, with auto_increment where it is about a column that counts."""
+    table, column = (row[at[name]] or b"" for name in (b"table_name", b"column_name"))
+    counting = counts.get(table.decode("utf-8"))
+    extra = at[b"extra"]
+    if counting is None or row[extra] or column.decode("utf-8").lower() != counting.lower():
+        return row
+    return (*row[:extra], b"auto_increment", *row[extra + 1 :])
+
+
 def _columns(answer: Rows) -> list[ColumnDefinition]:
     return [read_column(payload) for payload in answer.columns]
 
 
-def _selected(column: ColumnDefinition, database: str, keyspace: str, spelled: Mapping[str, str]) -> bytes:
+def _selected(column: ColumnDefinition, database: str, keyspace: str, counts: Mapping[str, str]) -> bytes:
     """A column of the server's own, with the keyspace's name in place of its database's."""
     own = column.name.decode("utf-8")
-    name, alias = backquoted(own), backquoted(spelled.get(own.lower(), own))
+    name = backquoted(own)
+    if counts and own.lower() == "extra":
+        pairs = b", ".join(b"(%b, %b)" % (_text(table), _text(counting)) for table, counting in counts.items())
+        here = b"TABLE_SCHEMA = %b AND %b = '' AND (TABLE_NAME, COLUMN_NAME) IN (%b)" % (_text(database), name, pairs)
+        return b"IF(%b, 'auto_increment', %b) AS %b" % (here, name, name)
+    if database != keyspace and own.lower() == "view_definition":
+        qualifiers = (_text(backquoted(one).decode() + ".") for one in (database, keyspace))
+        return b"REPLACE(%b, %b) AS %b" % (name, b", ".join(qualifiers), name)
     if database == keyspace or own.lower() not in SCHEMA_COLUMNS:
-        return b"%b AS %b" % (name, alias)
-    return b"IF(%b = %b, %b, %b) AS %b" % (name, _text(database), _text(keyspace), name, alias)
+        return name
+    return b"IF(%b = %b, %b, %b) AS %b" % (name, _text(database), _text(keyspace), name, name)
 
 
 def _value(column: ColumnDefinition, cell: bytes | None, database: str, keyspace: str) -> bytes:
@@ -233,6 +279,8 @@ def _value(column: ColumnDefinition, cell: bytes | None, database: str, keyspace
     if column.type in _TIMES and not cell.startswith(b"0000"):
         return b"TIMESTAMP'%b'" % cell
     text = cell.decode("utf-8", "replace")
+    if column.name.lower() == b"view_definition":
+        text = text.replace(f"{backquoted(database).decode()}.", f"{backquoted(keyspace).decode()}.")
     renamed = column.name.decode().lower() in SCHEMA_COLUMNS and text == database
     return _text(keyspace if renamed else text)
 

@@ -22,6 +22,7 @@ from vgate.transactions.scope import Place, Scope
 from vgate.wire.constants import Status
 from vgate.wire.packets import Ok, read_err, read_ok
 from vgate.wire.response import Response
+from vgate.wire.schemas import told
 
 ROLLED_BACK: Final = frozenset({1213, 1614, 3058})
 """Errors after which the server has rolled back the whole transaction: deadlock, XA deadlock, user-lock deadlock."""
@@ -87,6 +88,7 @@ async def settle(
         errno, _, message = read_err(response.error)
         session.diagnostics = [Diagnostic("Error", errno, message)]
         await follow_error(scope, place, connection, errno, commits=bool(call.pins))
+        await let_go(call, place, connection, connection.response.status)
         return
     status = response.status
     ok = read_ok(response.ok) if response.ok is not None else None
@@ -104,6 +106,7 @@ async def settle(
         await follow_transaction(scope, place, connection, status)
     except SqlError:
         raise AnswerCut from None
+    await let_go(call, place, connection, status)
 
 
 async def _keep_values(call: Call, connection: BackendConnection) -> None:
@@ -172,7 +175,7 @@ async def follow_error(
     session = scope.session
     try:
         answer = await connection.query("SHOW WARNINGS")  # there may be more than the one error
-        session.diagnostics = diagnostics_of(answer) or session.diagnostics
+        session.diagnostics = diagnostics_of(answer, connection) or session.diagnostics
     except SqlError:
         return
     if place not in scope.begun or answer.status & Status.IN_TRANS:
@@ -195,13 +198,30 @@ async def follow_transaction(scope: Scope, place: Place, connection: BackendConn
         await scope.commit()
 
 
+async def let_go(call: Call, place: Place, connection: BackendConnection, status: int) -> None:
+    """End what a statement has left on a connection where, with autocommit off, it began no transaction.
+
+    A server keeps the locks on the tables' names until COMMIT then, though its status tells of no transaction: a
+    connection that went back to its pool so would keep others from changing the tables, for as long as it idles.
+    """
+    ended = status & (Status.IN_TRANS | Status.AUTOCOMMIT) or place in call.scope.begun
+    if ended or call.names_no_table or not connection.usable or not call.scope.owns(connection):
+        return
+    try:
+        await connection.query("COMMIT")
+    except SqlError:
+        return  # it is lost, and its locks with it; or in an XA transaction, which ends otherwise
+
+
 async def read_warnings(connection: BackendConnection) -> list[Diagnostic]:
     """SHOW WARNINGS, while the connection still has them."""
-    return diagnostics_of(await connection.query("SHOW WARNINGS"))
+    return diagnostics_of(await connection.query("SHOW WARNINGS"), connection)
 
 
-def diagnostics_of(answer: Ok | Rows) -> list[Diagnostic]:
-    """The rows of SHOW WARNINGS."""
+def diagnostics_of(answer: Ok | Rows, connection: BackendConnection) -> list[Diagnostic]:
+    """The rows of SHOW WARNINGS, of the keyspace instead of its database."""
     rows = answer.values() if isinstance(answer, Rows) else []
+    if connection.names is not None:
+        rows = [(level, code, told(message or b"", int(code or 0), *connection.names)) for level, code, message in rows]
     text = [[(cell or b"").decode("utf-8", "replace") for cell in row] for row in rows]
     return [Diagnostic(level, int(code), message) for level, code, message in text]

@@ -17,7 +17,7 @@ from vgate.errors import NO_DATABASE, NOT_A_SEQUENCE_TABLE, SYNTAX, UNREADABLE, 
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.ddl import plan_ddl, read_ddl
 from vgate.planner.functions import foreign_function, sequence_function
-from vgate.planner.implicit import read_definition
+from vgate.planner.implicit import owns_sequence, read_definition
 from vgate.planner.inserts import plan_insert
 from vgate.planner.looks import LOOKS, ask, explained, plan_explained, plan_look
 from vgate.planner.plan import (
@@ -289,7 +289,11 @@ def _of_schemas(tree: Tree, owners: list[str], mode: LexMode, keyspace: str | No
             return Planned(Pass(target, Access.WRITE), about.slots)
         raise UNSUPPORTED(construct="a write to a system table; aim at one shard (use `keyspace:shard`)")
     wanted = list(vschema.keyspaces) if about.all else named
-    if about.all or len(wanted) > 1 or any(renamed(one, vschema) for one in wanted):
+    counted = any(table.name.lower() == "columns" for table in tree.root.find_all(exp.Table))
+    if about.all or len(wanted) > 1 or any(
+        renamed(one, vschema) or (counted and any(map(owns_sequence, vschema.keyspace(one).tables.values())))
+        for one in wanted
+    ):
         first = keyspace if keyspace in wanted else wanted[0]
         return Planned(Schemas((first, *(one for one in wanted if one != first))), about.slots)
     if target is not None and not vschema.keyspace(target).sharded:

@@ -67,7 +67,8 @@ def plan_look(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
     if verb == "help":
         return ask(keyspace, vschema)
     if verb != "show":
-        return ask(_of_table(words.name(), keyspace, vschema), vschema)
+        name = words.name()
+        return _showing(name, _of_table(name, keyspace, vschema), vschema)
     return _show(words, keyspace, vschema)
 
 
@@ -108,16 +109,13 @@ def _show(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
             return ask(_database(words.one_name(), keyspace, vschema), vschema)
         name = words.name()
         owner = _of_table(name, keyspace, vschema) if kind in _CREATED else keyspace
-        plan = ask(owner, vschema)
-        if kind == "table" and name is not None and owner is not None and isinstance(plan, AnyShard):
-            table = vschema.keyspace(owner).tables.get(name[1])
-            return replace(plan, shown=table.name) if table is not None and owns_sequence(table) else plan
-        return plan
+        return _showing(name, owner, vschema) if kind == "table" else ask(owner, vschema)
     if what in _OF_TABLE and (words.accept("from") or words.accept("in")):
         name = words.name()
         if name is not None and (words.accept("from") or words.accept("in")):
             name = words.one_name(), name[1]
-        return ask(_of_table(name, keyspace, vschema), vschema)
+        owner = _of_table(name, keyspace, vschema)
+        return _showing(name, owner, vschema) if what in ("columns", "fields") else ask(owner, vschema)
     listed = what in _OF_DATABASE or (what, words.word()) == ("table", "status")
     if (what, words.word()) == ("table", "status"):
         words.at += 1
@@ -129,6 +127,15 @@ def _show(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
     if what != "status" and listed and keyspace is None:
         raise NO_DATABASE()
     return ask(keyspace, vschema)
+
+
+def _showing(name: QualifiedName | None, owner: str | None, vschema: VSchema) -> Plan:
+    """What a table is made of: of one whose ids come from its own sequence, its shards do not know that."""
+    plan = ask(owner, vschema)
+    if name is None or owner is None or not isinstance(plan, AnyShard):
+        return plan
+    table = vschema.keyspace(owner).tables.get(name[1])
+    return replace(plan, shown=table.name) if table is not None and owns_sequence(table) else plan
 
 
 def _of_table(name: QualifiedName | None, keyspace: str | None, vschema: VSchema) -> str | None:

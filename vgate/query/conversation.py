@@ -23,6 +23,7 @@ from vgate.engine.call import Call
 from vgate.engine.insert import InsertRun
 from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import AnswerCut, Output
+from vgate.engine.rename import fields_of
 from vgate.engine.route import run_any, run_everywhere, run_next, run_route
 from vgate.engine.schemas import run_schemas
 from vgate.engine.single import run_single
@@ -410,7 +411,8 @@ class Conversation(FastPath):
             raise UNSUPPORTED(construct="COM_FIELD_LIST of a table that a routing rule sends elsewhere")
         connection = await self.scope.take(place)
         try:
-            await Output(self.down, self.session).relay(connection, packet, columns_only=True)
+            columns = fields_of(self.gate.cluster, place)
+            await Output(self.down, self.session).relay(connection, packet, columns_only=True, columns=columns)
         finally:
             self.scope.give_back(place, connection)
 

@@ -32,6 +32,7 @@ from vgate.wire.packets import err_payload, frame, read_ok
 from vgate.wire.response import Response
 
 _IN_TRANS: Final = Status.IN_TRANS
+_NO_STATUS: Final = -1
 
 LONG: Final = 1 << 15
 """Bytes of a statement that is read in slices."""
@@ -114,7 +115,7 @@ class FastPath:
         if connection is not None:
             self._again = packet
             self._executes = False
-            connection.ask(packet, self, cached.head, self.session.in_transaction)
+            connection.ask(packet, self, cached.head, self._expected)
         return connection
 
     def _keep(self, packet: bytes, slots: Slots, cached: Cached) -> None:
@@ -152,7 +153,7 @@ class FastPath:
             return self._execute_first(packet, statement, known.bound, connection, cached)
         self._again = packet
         self._executes = True
-        connection.ask(opening + packet[known.values_at :], self, cached.prepared_head, self.session.in_transaction)
+        connection.ask(opening + packet[known.values_at :], self, cached.prepared_head, self._expected)
         return connection
 
     def _new_execution(self, packet: bytes) -> BackendConnection | None:
@@ -193,7 +194,7 @@ class FastPath:
             connection.open_as((connection.settings, known.key), command[: len(command) - known.size + known.values_at])
         self._again = packet
         self._executes = True
-        connection.ask(command, self, cached.prepared_head, self.session.in_transaction)
+        connection.ask(command, self, cached.prepared_head, self._expected)
         return connection
 
     def _connection_for(self, cached: Cached, keyspace_id: KeyspaceId | None) -> BackendConnection | None:
@@ -239,6 +240,15 @@ class FastPath:
         return held
 
     @property
+    def _expected(self) -> int:
+        """IN_TRANS or 0, as the status of an answer has it that changes nothing.
+
+        With autocommit off any answer changes something where no transaction is open: see ``engine.single.let_go``.
+        """
+        session = self.session
+        return session.in_transaction if session.in_transaction or session.autocommit else _NO_STATUS
+
+    @property
     def _place(self) -> Place:
         """The shard that was asked last."""
         return self._cached.fast_keyspace, self._index
@@ -267,8 +277,7 @@ class FastPath:
         session, cached = self.session, self._cached
         response = connection.response
         self.down.detach()
-        expected = session.in_transaction
-        if response.error is not None or response.warnings or (response.status & _IN_TRANS) != expected:
+        if response.error is not None or response.warnings or (response.status & _IN_TRANS) != self._expected:
             self.down.start(self._settle(connection, response))
             return
         if response.ok is not None:

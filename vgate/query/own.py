@@ -27,6 +27,7 @@ from vgate.planner.explain import explain
 from vgate.planner.plan import Access, Const, NextValue, Pass, Refuse
 from vgate.query import variables
 from vgate.query.columns import Columns
+from vgate.query.databases import answer_database
 from vgate.query.grants import check, check_keyspace
 from vgate.query.ties import bare, names_no_table, reads_insert_id, reads_last_statement
 from vgate.query.vschema_shows import show_vschema
@@ -38,6 +39,7 @@ from vgate.sql.statements import (
     Assignment,
     Begin,
     Commit,
+    DatabaseStatement,
     Kill,
     ReleaseSavepoint,
     Rollback,
@@ -135,6 +137,9 @@ class OwnStatements:
             case AlterVschema(change=change):
                 await self._alter(change)
                 out.ok()
+            case DatabaseStatement():
+                await answer_database(self.conversation, statement, text, out)
+                return
             case _:
                 assert_never(statement)
         session.row_count = -1 if isinstance(statement, ShowVgate | ShowVschema | SelectNext | Vexplain) else 0

@@ -15,6 +15,7 @@ from vgate.engine.call import Call
 from vgate.engine.rename import text_for
 from vgate.engine.returning import give_text
 from vgate.engine.route import give_done, run_every
+from vgate.engine.single import follow_transaction, let_go
 from vgate.errors import BUG, DDL_PARTIAL, SEQUENCE_EXISTS, UNSUPPORTED, SqlError
 from vgate.planner.ddl import read_ddl
 from vgate.planner.implicit import Definition, NewSequence, owns_sequence, read_definition, sequence_of
@@ -35,7 +36,7 @@ from vgate.sql.alter_vschema import (
 from vgate.sql.names import backquoted
 from vgate.sql.sequences import Options
 from vgate.vschema.model import Table, TableName
-from vgate.wire.packets import Ok
+from vgate.wire.packets import Ok, read_column
 
 if TYPE_CHECKING:
     from vgate.backend.cluster import Cluster
@@ -188,7 +189,7 @@ class TableStatements:
                 ]  # fmt: skip
             await self._living.change(changes)
 
-    # -- SHOW CREATE TABLE ----------------------------------------------------------------------------------------
+    # -- SHOW CREATE TABLE and SHOW COLUMNS -----------------------------------------------------------------------
 
     async def show(self, call: Call, name: TableName) -> bool:
         """The table as its client has made it: with AUTO_INCREMENT where the shards have a plain column."""
@@ -197,17 +198,25 @@ class TableStatements:
         place = (name.keyspace, 0)
         connection = await call.scope.take(place)
         try:
-            answer = await connection.query(text_for(call, place, call.text))
+            try:
+                answer = await connection.query(text_for(call, place, call.text))
+                await follow_transaction(call.scope, place, connection, connection.response.status)
+            finally:
+                await let_go(call, place, connection, connection.response.status)
         finally:
             call.scope.give_back(place, connection)
         if not isinstance(answer, Rows) or bound is None:
-            raise BUG(detail="SHOW CREATE TABLE without a row")
-        counter = await self._counter(bound.sequence)
+            raise BUG(detail="SHOW of a table without rows")
+        rows = answer.values()
+        columns = [read_column(payload).name.lower() for payload in answer.columns]
+        if b"extra" in columns:
+            at = columns.index(b"extra")
+            shown = [(*row[:at], counted(row[at], row[0], bound.column), *row[at + 1 :]) for row in rows]
+        else:
+            counter = await self._counter(bound.sequence)
+            shown = [(row[0], counting(row[1], bound.column, counter), *row[2:]) for row in rows]
         call.session.diagnostics, call.session.row_count = [], -1
-        give_text(call, place, answer, [
-            tuple(cell if at != 1 else counting(cell, bound.column, counter) for at, cell in enumerate(row))
-            for row in answer.values()
-        ])  # fmt: skip
+        give_text(call, place, answer, shown)
         return True
 
     async def _counter(self, sequence: TableName) -> bytes:
@@ -256,3 +265,8 @@ def counting(text: bytes | None, column: str, counter: bytes) -> bytes | None:
         return None
     line = re.compile(rb"^  %b [^'\n]*?(?=,?$| COMMENT ')" % re.escape(backquoted(column)), re.M | re.I)
     return line.sub(lambda found: found[0] + b" " + counter, text, count=1)
+
+
+def counted(extra: bytes | None, column: bytes | None, counts: str) -> bytes | None:
+    """The Extra of a column in SHOW COLUMNS, where ``counts`` is the column that counts."""
+    return b"auto_increment" if not extra and (column or b"").decode().lower() == counts.lower() else extra

@@ -1,8 +1,8 @@
 """vgate's own statements: those a session answers itself rather than a planner, recognised over tokens.
 
-USE, transactions and savepoints, SET, ``SELECT NEXT ... VALUES``, KILL, EXPLAIN of vgate's plans, ALTER VSCHEMA and the
-SHOW forms that only vgate can answer. ``recognise`` gives None for everything else. It does not know sessions,
-sequences or servers, and does not judge: what it recognises may still be refused.
+USE, transactions and savepoints, SET, CREATE and DROP DATABASE, ``SELECT NEXT ... VALUES``, KILL, EXPLAIN of vgate's
+plans, ALTER VSCHEMA and the SHOW forms that only vgate can answer. ``recognise`` gives None for everything else. It
+does not know sessions, sequences or servers, and does not judge: what it recognises may still be refused.
 """
 
 from __future__ import annotations
@@ -129,13 +129,22 @@ class Vexplain:
     start: int
 
 
+@dataclass(frozen=True, slots=True)
+class DatabaseStatement:
+    """CREATE DATABASE (``creates``) or DROP DATABASE. ``lenient``: IF NOT EXISTS, IF EXISTS."""
+
+    creates: bool
+    name: str
+    lenient: bool
+
+
 Statement = (
     Use | Begin | Commit | Rollback | Savepoint | RollbackTo | ReleaseSavepoint | Set | SelectNext | ShowVgate | Kill
-    | Vexplain | AlterVschema | ShowVschema
+    | Vexplain | AlterVschema | ShowVschema | DatabaseStatement
 )
 
 FIRST_WORDS: Final = frozenset(
-    b"use begin start commit rollback savepoint release set select show kill vexplain alter".split()
+    b"use begin start commit rollback savepoint release set select show kill vexplain alter create drop".split()
 )
 
 
@@ -235,6 +244,8 @@ def recognise(text: bytes, mode: LexMode) -> Statement | None:
             return _show(reader)
         case "alter":
             return read_alter(reader)
+        case "create" | "drop":
+            return _database(reader, creates=first == "create")
         case "kill":
             return _kill(reader)
         case "vexplain":
@@ -243,6 +254,19 @@ def recognise(text: bytes, mode: LexMode) -> Statement | None:
                 raise reader.syntax()
             return Vexplain(reader.tokens[reader.at].start)
     return None
+
+
+def _database(reader: Reader, *, creates: bool) -> DatabaseStatement | None:
+    """CREATE or DROP DATABASE; None for what else they make and drop. A database's options are not looked at."""
+    if creates:
+        reader.accept("or", "replace")
+    if not (reader.accept("database") or reader.accept("schema")):
+        return None
+    lenient = reader.accept("if", "not", "exists") if creates else reader.accept("if", "exists")
+    name = reader.name()
+    if not creates:
+        reader.finish()
+    return DatabaseStatement(creates, name, lenient)
 
 
 def _use(reader: Reader) -> Use:

@@ -28,6 +28,18 @@ CASES = {
     ),
     "an OK": (frame(Ok(3, 7).payload(), 1), frame(Ok(3, 7).payload(), 1)),
     "an error": (frame(err_payload(1064, "42000", "db_1"), 1), frame(err_payload(1064, "42000", "db_1"), 1)),
+    "an error that names it": (
+        frame(err_payload(1146, "42S02", "Table 'db_1.t' doesn't exist"), 1),
+        frame(err_payload(1146, "42S02", "Table 'customer.t' doesn't exist"), 1),
+    ),
+    "an error about a value": (
+        frame(err_payload(1062, "23000", "Duplicate entry 'db_1.t' for key 'PRIMARY'"), 1),
+        frame(err_payload(1062, "23000", "Duplicate entry 'db_1.t' for key 'PRIMARY'"), 1),
+    ),
+    "an error behind rows": (
+        result(b"db_1", ROWS)[:-9] + frame(err_payload(1452, "23000", "fails (`db_1`.`t`, `db_1x`)"), 9),
+        result(b"customer", ROWS)[:-9] + frame(err_payload(1452, "23000", "fails (`customer`.`t`, `db_1x`)"), 9),
+    ),
     "a row of 16 MB": (
         result(b"db_1", [text_row([b"a" * (1 << 24), b"\xfe"])]),
         result(b"customer", [text_row([b"a" * (1 << 24), b"\xfe"])]),
@@ -58,3 +70,28 @@ def test_any_pieces(sizes: list[int]) -> None:
         parts.append(filter_.feed(sent[at : at + size]))
         at += size
     assert b"".join(parts) == expected
+
+
+TOLD = {
+    (b"db_1", b"x"): (b"customer", b"x"),
+    (b"db_1", b"CREATE DATABASE `db_1` /* db_1.x */"): (b"customer", b"CREATE DATABASE `customer` /* db_1.x */"),
+    (b"db_1.t", b"Table 'db_1.t2' is none"): (b"customer.t", b"Table 'customer.t2' is none"),
+    (b"db_12", b"db_1.t"): (b"db_12", b"db_1.t"),
+    (None, None): (None, None),
+    (b"", b"`db_1`.`t`"): (b"", b"`customer`.`t`"),
+}
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_rows_that_tell_of_schemas(piece: int) -> None:
+    sent = result(b"db_1", [text_row(list(row)) for row in TOLD])
+    filter_ = SchemaRename(b"db_1", b"customer", rows=True)
+    got = b"".join(filter_.feed(sent[at : at + piece]) for at in range(0, len(sent), piece))
+    assert got == result(b"customer", [text_row(list(row)) for row in TOLD.values()])
+
+
+def test_names_are_taken_as_they_are() -> None:
+    """A backslash in a name is no reference to a group, a backtick is doubled where it is quoted."""
+    error = frame(err_payload(1146, "42S02", "Table 'a.b' of `a`.`b`"), 1)
+    expected = frame(err_payload(1146, "42S02", r"Table '\1`.b' of `\1``` .`b`".replace("` .", "`.")), 1)
+    assert SchemaRename(b"a", rb"\1`").feed(error) == expected
