@@ -34,6 +34,7 @@ from vgate.config import (
     CheckOptions,
     Config,
     ExplainOptions,
+    Limits,
     Listen,
     LocalOptions,
     ServeOptions,
@@ -72,7 +73,10 @@ from vgate.vschema.model import TableName, VSchema
 log = logging.getLogger("vgate")
 
 REAP_EVERY = 30.0
-DRAIN = 10.0
+CLEAN = 5.0
+"""Seconds that servers have, at the end, to answer what cleans up after clients."""
+LOOK_EVERY = 1.0
+"""Seconds between looks at who takes too long, unless they must be shorter."""
 
 
 # -- serving ------------------------------------------------------------------------------------------------------
@@ -115,20 +119,31 @@ async def running(service: Service) -> AsyncIterator[tuple[Gate, Listener]]:
             clients = Clients(gate, siblings)
             siblings.listen(lambda what, name: (clients if what in WORDS else living).heard(what, name))
             listener = Listener(gate, config, cluster.facts_for(None))
+            overseer = owner.create_task(_oversee(listener, config.limits))
             try:
                 yield gate, listener
             finally:
-                await listener.drain(DRAIN)
+                await listener.drain(config.limits.drain_timeout)
+                hung = loop.call_later(min(CLEAN, config.limits.drain_timeout), cluster.cut)
                 await gate.settled()
                 reaper.cancel()
                 watcher.cancel()
+                overseer.cancel()
                 siblings.close()
+        hung.cancel()
     finally:
         cluster.close()
 
 
 def _file(service: Service) -> VSchemaFile | None:
     return None if service.vschema_path is None else VSchemaFile(service.vschema_path, os.environ)
+
+
+async def _oversee(listener: Listener, limits: Limits) -> None:
+    shortest = min(limits.idle_timeout, limits.query_timeout or LOOK_EVERY)
+    while True:
+        await asyncio.sleep(min(LOOK_EVERY, shortest / 4))
+        listener.oversee(limits.idle_timeout, limits.query_timeout)
 
 
 async def _reap(cluster: Cluster) -> None:

@@ -109,7 +109,12 @@ class Pools:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client, and all of them, may ask for; ``connect_timeout`` is the seconds a login may take."""
+    """What one client, and all of them, may ask for.
+
+    Seconds: ``connect_timeout`` is what a login may take, ``query_timeout`` a command (None: any time),
+    ``idle_timeout`` how long a client may say nothing, and ``drain_timeout`` how long transactions may go on when
+    vgate is told to end.
+    """
 
     max_connections: int = 10_000
     max_allowed_packet: int = 64 * 1024 * 1024
@@ -117,6 +122,9 @@ class Limits:
     max_insert_rows: int = 1_000_000
     max_gather_rows: int = 200_000
     max_gather_bytes: int = 256 * 1024 * 1024
+    idle_timeout: float = 28_800.0
+    query_timeout: float | None = None
+    drain_timeout: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +416,9 @@ class _Reader:
                 found, "max_allowed_packet", "limits", default.max_allowed_packet, _MAX_PACKET
             ),
             connect_timeout=self._seconds(found, "connect_timeout", "limits", default.connect_timeout),
+            idle_timeout=self._seconds(found, "idle_timeout", "limits", default.idle_timeout),
+            drain_timeout=self._seconds(found, "drain_timeout", "limits", default.drain_timeout),
+            query_timeout=self._seconds(found, "query_timeout", "limits", 0.0) or None,
             max_insert_rows=self._number(found, "max_insert_rows", "limits", default.max_insert_rows, 1, 10**9),
             max_gather_rows=self._number(found, "max_gather_rows", "limits", default.max_gather_rows, 1, 10**9),
             max_gather_bytes=self._size(found, "max_gather_bytes", "limits", default.max_gather_bytes, 1 << 40),

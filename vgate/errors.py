@@ -243,6 +243,10 @@ NO_ADDRESS = Fault(
     "or let `vgate local` start a private server for it",
 )
 SHUTTING_DOWN = Fault("VG14004", 1053, "08S01", "Server shutdown in progress")
+INACTIVE = Fault(
+    "", 4031, "HY000", "The client was disconnected by the server because of inactivity. See wait_timeout and "
+    "interactive_timeout for configuring this behavior.",
+)
 TOO_MANY_CONNECTIONS = Fault("", 1040, "08004", "Too many connections")
 BAD_HANDSHAKE = Fault("", 1043, "08S01", "Bad handshake")
 OLD_CLIENT = Fault(

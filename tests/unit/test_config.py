@@ -63,7 +63,7 @@ users:
 tls: {{cert: cert.pem, key: key.pem, required: true}}
 pools: {{max_connections: 7, wait: 0.5, idle: 60, connect: 3}}
 limits: {{max_connections: 50, max_allowed_packet: 16M, connect_timeout: 5, max_insert_rows: 10, max_gather_rows: 20,
-  max_gather_bytes: 2M}}
+  max_gather_bytes: 2M, idle_timeout: 600, query_timeout: 1.5, drain_timeout: 3}}
 backend_tls: {{mode: verify_ca, ca: {tmp_path}/ca.pem}}
 admin: 15307
 """
@@ -79,7 +79,7 @@ admin: 15307
         ),
         tls=Tls(tmp_path / "cert.pem", tmp_path / "key.pem", required=True),
         pools=Pools(7, 0.5, 60.0, 3.0),
-        limits=Limits(50, 16 * 1024 * 1024, 5.0, 10, 20, 2 * 1024 * 1024),
+        limits=Limits(50, 16 * 1024 * 1024, 5.0, 10, 20, 2 * 1024 * 1024, 600.0, 1.5, 3.0),
         backend_tls=BackendTls(TlsMode.VERIFY_CA, tmp_path / "ca.pem"),
         admin=Listen("127.0.0.1", 15307),
     )

@@ -249,6 +249,12 @@ class Cluster:
             for pool in servers.all_pools():
                 pool.close()
 
+    def cut(self) -> None:
+        """Close every connection, whoever waits for what it brings: that may never come."""
+        for servers in self.keyspaces.values():
+            for pool in servers.all_pools():
+                pool.cut()
+
     async def interrupt(self, connection: BackendConnection) -> None:
         """KILL QUERY what runs on ``connection``, from another one; a server that cannot be reached is let be.
 
@@ -267,13 +273,16 @@ class Cluster:
     async def _kill_query(self, keyspace: str, index: int, thread_id: int) -> None:
         """On a connection of its own: who asks for KILL may be waiting for one that the pool cannot give."""
         try:
-            other = await self._open(self.keyspaces[keyspace].keyspace, index, False)
-            try:
-                await other.query(f"KILL QUERY {thread_id}")
-            finally:
-                other.close()
+            async with asyncio.timeout(self.limits.connect):
+                other = await self._open(self.keyspaces[keyspace].keyspace, index, False)
+                try:
+                    await other.query(f"KILL QUERY {thread_id}")
+                finally:
+                    other.close()
         except SqlError as error:
             log.info("could not interrupt thread %d of %s: %s", thread_id, keyspace, error.message)
+        except TimeoutError:
+            log.info("could not interrupt thread %d of %s: no answer", thread_id, keyspace)
 
     @asynccontextmanager
     async def connection(self, keyspace: str, index: int) -> AsyncIterator[BackendConnection]:

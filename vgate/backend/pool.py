@@ -131,6 +131,12 @@ class Pool:
             for connection in list(stack):
                 connection.close()
 
+    def cut(self) -> None:
+        """Close all connections, those in use too; who uses them hears that they are lost."""
+        self._closed = True
+        for connection in list(self._all):
+            connection.close()
+
     def _take_alike(self, settings: Settings) -> BackendConnection | None:
         """One with other values of the same user variables: a variable that counts must not open connections."""
         if len(self._idle) > _MANY:

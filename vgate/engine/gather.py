@@ -25,7 +25,7 @@ from vgate.engine.call import Call
 from vgate.engine.command import command_for
 from vgate.engine.gathered_rows import Column, NotGathered, RowCutter, column_of, row_of
 from vgate.engine.rename import columns_of, text_for
-from vgate.engine.scatter import OF_QUERY, ShardStream, describe, pass_rows
+from vgate.engine.scatter import OF_QUERY, ShardStream, describe, pass_rows, stop_reading
 from vgate.engine.single import follow_error, read_warnings, use_up
 from vgate.errors import (
     GATHER_BINLOG,
@@ -134,13 +134,9 @@ class _Gathering:
     async def _leave(self, *, once: bool, failed: bool) -> None:
         """Give the readers back as they were; what still answers is stopped."""
         session, scope = self._call.session, self._call.scope
+        await asyncio.gather(*(stop_reading(scope, reader) for reader in self._readers.values()))
         for place, reader in self._readers.items():
-            stream = reader.sink
-            if isinstance(stream, ShardStream):
-                await scope.cluster.interrupt(reader)
-                with suppress(SqlError):
-                    await stream.drain()
-            elif stream is not None:
+            if reader.sink is not None:
                 reader.close()
             if once:
                 await use_up(self._call, place, reader, failed=failed)

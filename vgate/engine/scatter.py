@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Final
 
 from vgate.backend.connection import BackendConnection
@@ -35,6 +34,9 @@ AHEAD: Final = 1 << 20
 
 OF_QUERY: Final = Status.NO_GOOD_INDEX_USED | Status.NO_INDEX_USED | Status.QUERY_WAS_SLOW
 """Status flags that speak of the query: true of the whole where they are of a shard."""
+
+STOPS_WITHIN: Final = 5.0
+"""Seconds that a server told to stop a read is given to say that it has; then its connection is closed."""
 
 _EOF: Final = 9
 """Bytes of an EOF packet."""
@@ -182,12 +184,22 @@ async def _interrupt(scope: Scope, connections: Iterable[BackendConnection]) -> 
     """One of the servers has failed, or KILL QUERY has reached it: end the others' answers too, so that their
     connections are as before, and with them the client's transaction, which an error leaves open.
     """
-    for connection in connections:
-        stream = connection.sink
-        if isinstance(stream, ShardStream):
-            await scope.cluster.interrupt(connection)
-            with suppress(VgateError):
-                await stream.drain()
+    await asyncio.gather(*(stop_reading(scope, connection) for connection in connections))
+
+
+async def stop_reading(scope: Scope, connection: BackendConnection) -> None:
+    """End an answer that nobody wants any more; the connection is as before then, or closed."""
+    stream = connection.sink
+    if not isinstance(stream, ShardStream):
+        return
+    await scope.cluster.interrupt(connection)
+    try:
+        async with asyncio.timeout(STOPS_WITHIN):
+            await stream.drain()
+    except TimeoutError:
+        connection.close()
+    except VgateError:
+        return
 
 
 async def _concatenate(

@@ -31,6 +31,7 @@ from vgate.engine.output import AnswerCut, Output
 from vgate.engine.processes import Process
 from vgate.errors import (
     BUG,
+    INACTIVE,
     INTERRUPTED,
     MALFORMED,
     NO_DATABASE,
@@ -59,16 +60,17 @@ _EXECUTE: Final = Command.STMT_EXECUTE
 BACKLOG: Final = 1 << 18
 WRITE_LIMIT: Final = 1 << 18
 LOGIN_LIMIT: Final = 1 << 16
+STOPS_WITHIN: Final = 5.0
+"""Seconds that servers told to stop a statement are given to do so."""
 
 
 class ClientConnection(asyncio.Protocol):
     """See the module. ``lost`` hears once that the client is gone."""
 
     __slots__ = ("_abandoned", "_answered", "_buffer", "_busy", "_closed", "_continues", "_crowd", "_drained",
-                 "_ending", "_first", "_gate", "_killed", "_largest", "_linger", "_loop", "_lost", "_midway",
-                 "_reading_paused",
-                 "_retiring", "_slow", "_task", "_transport", "_upstream", "conversation", "login", "reception", "user",
-                 "write")
+                 "_ending", "_first", "_fresh", "_gate", "_killed", "_largest", "_linger", "_loop", "_lost",
+                 "_midway", "_reading_paused", "_retiring", "_seen_busy", "_since", "_slow", "_stopped", "_task",
+                 "_transport", "_upstream", "conversation", "login", "reception", "user", "write")
 
     def __init__(
         self, gate: Gate, login: Login, loop: asyncio.AbstractEventLoop, lost: Callable[[ClientConnection], None]
@@ -85,6 +87,9 @@ class ClientConnection(asyncio.Protocol):
         self._closed = False
         self._abandoned = False  # the last backend of a client that is gone is being closed
         self._killed = False
+        self._fresh = True  # a command has come since the last look, which was at ``_since`` or later
+        self._since = loop.time()
+        self._seen_busy = self._stopped = False
         self._first = 1  # the number of an answer's first packet: more than 1 behind a command of several
         self._answered = False  # kept for commands that run as a task only
         self._continues = False  # the task finishes what the fast path has begun
@@ -202,6 +207,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _large_command(self, payload: bytes) -> None:
         """The answer's packets are numbered on from the command's own."""
+        self._fresh = True
         self._first = first = (len(payload) // MAX_PAYLOAD + 1) & 0xFF
         match payload[0]:
             case Command.QUERY:
@@ -230,6 +236,7 @@ class ClientConnection(asyncio.Protocol):
     # -- commands -------------------------------------------------------------------------------------------------
 
     def _query(self, packet: bytes) -> None:
+        self._fresh = True
         conversation = self.conversation
         connection = conversation.fast(packet)
         if connection is not None:
@@ -238,6 +245,7 @@ class ClientConnection(asyncio.Protocol):
             self.start(conversation.run(packet[5:]))
 
     def _execute(self, packet: bytes) -> None:
+        self._fresh = True
         connection = self.conversation.fast_execution(packet)
         if connection is not None:
             self._relayed(connection)
@@ -252,6 +260,7 @@ class ClientConnection(asyncio.Protocol):
             connection.transport.pause_reading()
 
     def _command(self, packet: bytes) -> None:
+        self._fresh = True
         match packet[4]:
             case Command.QUERY:
                 self._query(packet)
@@ -613,6 +622,35 @@ class ClientConnection(asyncio.Protocol):
         elif self._task is not None and not self._continues:
             self._killed = True
             self._task.cancel()
+
+    def oversee(self, idle: float, query: float | None) -> None:
+        """A look at how long a command has been under way, or none has come: who takes too long is stopped.
+
+        A command ends as by KILL QUERY. If that does not help, the servers that it waits for do not answer, and are
+        let go. An idle client is sent away, after fewer seconds where it has set its wait_timeout so.
+        """
+        now = self._loop.time()
+        if self._fresh or self._busy is not self._seen_busy:
+            self._fresh, self._seen_busy, self._stopped, self._since = False, self._busy, False, now
+        elif self._ending:
+            return
+        elif not self._busy:
+            own = self.conversation.session.settings.values.get("wait_timeout", "")
+            if now - self._since >= (min(idle, int(own)) if own.isdigit() else idle):
+                self._send_away()
+        elif query is not None and now - self._since >= query:
+            if self._stopped and now - self._since >= query + STOPS_WITHIN:
+                self.conversation.scope.cut()
+            elif not self._stopped:
+                self._stopped = True
+                self.kill(query_only=True)
+
+    def _send_away(self) -> None:
+        """An idle client is too many; MySQL says so."""
+        if self._flavour is Flavour.MYSQL:
+            error = INACTIVE()
+            self.write(frame(err_payload(error.errno, error.sqlstate, error.message), 0))
+        self.hang_up()
 
     async def _interrupt(self, upstream: BackendConnection, sink: Sink | None) -> None:
         """KILL QUERY what ``upstream`` does for ``sink``, if it still does."""

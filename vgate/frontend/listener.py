@@ -129,6 +129,14 @@ class Listener:
                 client.abort()
             await self._emptied(self._empty)
 
+    def oversee(self, idle: float, query: float | None) -> None:
+        """See what clients are about: those that take too long, or say nothing for too long, are stopped.
+
+        To be called every now and then.
+        """
+        for client in list(self._clients):
+            client.oversee(idle, query)
+
     async def _emptied(self, empty: asyncio.Event) -> None:
         if self.connections:
             await empty.wait()

@@ -35,6 +35,10 @@ AT_HOME: Final = frozenset({"a user variable", "a stored program", "PREPARE"})
 
 SNAPSHOT: Final = "WITH CONSISTENT SNAPSHOT"
 
+LEAVES_WITHIN: Final = 2.0
+"""Seconds that a server is given to roll back for a client that is gone, before the connection is closed, upon which
+it does so by itself."""
+
 
 class Scope:
     """See the module."""
@@ -195,6 +199,12 @@ class Scope:
             self.begun.discard(place)
             self.broken = self.session.in_transaction
 
+    def cut(self) -> None:
+        """Close the connections from which an answer is awaited: who waits hears that they are lost."""
+        for connection in list(self._ours):
+            if connection.sink is not None:
+                connection.close()
+
     async def characterise(self, connection: BackendConnection) -> None:
         """Make the transaction that begins next on ``connection`` what SET TRANSACTION said."""
         for characteristic in self.session.isolation_once:
@@ -260,23 +270,26 @@ class Scope:
             raise
         self._finish()
 
-    async def rollback(self) -> None:
-        """Roll back on every shard; a connection on which that fails is closed, which rolls back too."""
-        await self._roll_back_shards()
+    async def rollback(self, within: float | None = None) -> None:
+        """Roll back on every shard; a connection on which that fails, or is not done ``within`` so many seconds, is
+        closed, which rolls back too.
+        """
+        await self._roll_back_shards(within)
         self._finish()
 
-    async def _roll_back_shards(self) -> None:
+    async def _roll_back_shards(self, within: float | None = None) -> None:
         places = [place for place in self.held if place in self.begun]
-        await asyncio.gather(*(self._rollback_one(self.held[place]) for place in places))
+        await asyncio.gather(*(self._rollback_one(self.held[place], within) for place in places))
 
     @staticmethod
-    async def _rollback_one(connection: BackendConnection) -> None:
+    async def _rollback_one(connection: BackendConnection, within: float | None) -> None:
         if connection.sink is not None:
             connection.close()
             return
         try:
-            await connection.query("ROLLBACK")
-        except SqlError:
+            async with asyncio.timeout(within):
+                await connection.query("ROLLBACK")
+        except (SqlError, TimeoutError):
             connection.close()
 
     def _finish(self) -> None:
@@ -290,7 +303,7 @@ class Scope:
 
     async def close(self) -> None:
         """The client is gone: roll back, and close what it was tied to."""
-        await self.rollback()
+        await self.rollback(LEAVES_WITHIN)
         for place in list(self.held):
             connection = self.held.pop(place)
             self._ours.discard(connection)

@@ -1,7 +1,6 @@
 """Faults between vgate and its servers, and clients that go away: what others see, and that nothing is left behind.
 
-A client may be told that a connection was lost; it never gets a wrong answer, nor part of one that looks whole. Every
-test ends with a look at what is left: no transaction, no statement, and every place of every pool is free.
+A client may be told that a connection was lost; it never gets a wrong answer, nor part of one that looks whole.
 """
 
 from __future__ import annotations
@@ -9,98 +8,31 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 
 import pytest
-import yaml
 
-from tests.fix_oracle import Answer, Oracle, ask
-from tests.fix_servers import KEYSPACES, Cluster, Server
-from tests.fix_vgate import USERS, VgateProcess
-from tests.integration.asking import Connection, Later, open_transactions, until, working
-from tests.integration.conftest import serve
-from tests.integration.lines import Exchange, Line
+from tests.fix_oracle import Oracle, ask
+from tests.fix_servers import Server
+from tests.integration.asking import Connection, Later, until, working
+from tests.integration.faults.lines import Line
+from tests.integration.faults.state import (
+    BROKEN,
+    EXHAUSTED,
+    HIGH,
+    LOST,
+    LOW,
+    PLACES,
+    PRODUCT,
+    UNREACHABLE,
+    alive,
+    idle,
+    lost,
+    n_of,
+)
 from tests.integration.raw import PREPARE, QUERY, Raw, framed
-
-LOST, UNREACHABLE, EXHAUSTED, BROKEN = 2013, 2003, 1203, 1105
-PLACES = 4
-"""Connections to each shard."""
-
-LOW, HIGH, PRODUCT = "customer/-80", "customer/80-", "product/-"
-POOLS = yaml.safe_dump({"pools": {"max_connections": PLACES, "wait": 0.5, "connect": 5}})
-
-
-@pytest.fixture(scope="module")
-def lines(cluster: Cluster) -> Iterator[dict[str, Line]]:
-    """vgate's ways to the shards."""
-    exchange = Exchange()
-    yield {name: exchange.line(server) for name, server in cluster.shards.items()}
-    exchange.close()
-
-
-@pytest.fixture(scope="module")
-def standing(
-    cluster: Cluster, lines: dict[str, Line], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[VgateProcess]:
-    """vgate behind those lines, with small pools."""
-    cluster.clear()
-    shards = {name: replace(server, host="127.0.0.1", port=lines[name].port) for name, server in cluster.shards.items()}
-    vgate = serve(tmp_path_factory.mktemp("faulty"), replace(cluster, shards=shards), USERS + POOLS)
-    yield vgate
-    vgate.kill()
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(standing: VgateProcess, cluster: Cluster, lines: dict[str, Line]) -> Iterator[None]:
-    """When all clients are gone, servers have nothing to do for them, and as many clients as places get one each."""
-    yield
-    for line in lines.values():
-        line.let_go()
-        line.piece = 1 << 16
-    for name, server in cluster.shards.items():
-        until(partial(idle, server), f"{name} has a transaction or statement of a client that is gone")
-    with ExitStack() as stack:
-        for _ in range(PLACES):
-            client = stack.enter_context(closing(standing.connect("customer", ssl_disabled=True)))
-            for sql in ("begin", "select count(*) from product.product", "select 1 from customer where customer_id = 0",
-                        "select customer_id from customer"):  # fmt: skip
-                answer = ask(client, sql)
-                assert answer.error is None or answer.error[0] == 1146, answer
-    for line in lines.values():
-        assert line.connections <= PLACES
-    assert "Traceback" not in standing.errors
-
-
-def idle(server: Server) -> bool:
-    [[statements]] = server.query(
-        "select count(*) from information_schema.processlist where command not in ('Sleep', 'Daemon', 'Binlog Dump')"
-        f" and id <> connection_id() and db in {KEYSPACES}"
-    )
-    return bool(statements == 0 == open_transactions(server))
-
-
-@pytest.fixture
-def clients(stocked: Oracle) -> Iterator[Callable[[], Connection]]:
-    """As many clients as a test asks for."""
-    made: list[Connection] = []
-
-    def connect() -> Connection:
-        made.append(stocked.process.connect("customer", ssl_disabled=True))
-        return made[-1]
-
-    yield connect
-    for client in made:
-        client._force_close()
-
-
-def alive(client: Connection) -> bool:
-    """True if vgate has not cut it off."""
-    return ask(client, "select 1").rows == ((1,),)
-
 
 # -- reads ----------------------------------------------------------------------------------------------------------
 
@@ -178,19 +110,6 @@ def test_a_prepared_read_is_tried_again_and_never_half(stocked: Oracle, lines: d
 
 
 # -- writes and transactions ------------------------------------------------------------------------------------------
-
-
-def n_of(cluster: Cluster, number: int) -> object:
-    """What the servers have stored."""
-    rows = [row for place in (LOW, HIGH) for row in cluster[place].query(
-        f"select n from customer where customer_id = {number}", "customer")]  # fmt: skip
-    assert len(rows) < 2
-    return rows[0][0] if rows else None
-
-
-def lost(answer: Answer, *errors: int) -> None:
-    assert answer.error is not None
-    assert answer.error[0] in (errors or (LOST,)), answer
 
 
 @pytest.mark.parametrize(("left", "kept"), [(None, False), (0, True)])
