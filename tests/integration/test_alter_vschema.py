@@ -150,6 +150,27 @@ def test_a_sequence_takes_the_table_that_is_there(bare: VgateProcess, client: Co
     assert ok(client, "select next value from product.s").rows == ((77,),)
 
 
+def test_a_sequence_takes_the_named_row_that_is_there(bare: VgateProcess, client: Connection) -> None:
+    """A table beside ``vt_sequence`` would begin at 1 again, and give what the named row has given."""
+    ok(client, "use product")
+    ok(client, "create table vt_sequence (name varchar(64) not null, id bigint unsigned not null, primary key (name))")
+    ok(client, "insert into vt_sequence (name, id) values ('user_id', 41)")
+    ok(client, "alter vschema add sequence user_id")
+    assert ok(client, "select next value from user_id").rows == ((42,),)
+    assert ok(client, "select id from vt_sequence").rows == ((42,),)
+    ok(client, "alter vschema add sequence other")
+    assert ok(client, "select * from other").rows == ((0, 1, 1000),)
+
+
+def test_a_sequence_takes_that_of_vgates_own_that_is_there(bare: VgateProcess, client: Connection) -> None:
+    """No table stands behind it, which would give the same values again when it is dropped."""
+    ok(client, "create simple sequence product.own")
+    assert ok(client, "select product.own.nextval").rows == ((1,),)
+    ok(client, "alter vschema add sequence product.own")
+    assert ok(client, "select next value from product.own").rows == ((2,),)
+    refused(client, "select * from product.own", "own' doesn't exist", 1146)
+
+
 def test_who_may_not(fresh: Cluster, start_vgate: StartVgate) -> None:
     config = USERS + "  reader: {password: x, read_only: true}\n  clerk: {password: x, keyspaces: [customer]}\n"
     vgate = start_vgate(BARE, config)
