@@ -255,7 +255,7 @@ REFUSED = {
     "insert into customer select * from customer": "SELECT",
     "select * into outfile '/tmp/x' from customer": "INTO",
     "load data infile '/tmp/x' into table customer": "LOAD DATA",
-    "do sleep(0)": "DO",
+    "do (select max(n) from customer)": "DO",
     "checksum table customer": "CHECKSUM",
 }
 

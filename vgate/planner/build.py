@@ -105,6 +105,8 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
         return Planned(planned)
     if verb not in _VERBS:
         raise syntax_error(text, text.lower().find(verb.encode("latin-1")))
+    if verb == "do" and not routed and (done := _do(text, shape, mode, keyspace, catalog)) is not None:
+        return Planned(done)
     if routed:
         raise UNSUPPORTED(construct=f"{construct_of(words)} of a table that a routing rule sends elsewhere")
     return Planned(_other(words, verb, mentioned, keyspace, vschema))
@@ -244,6 +246,15 @@ def _check_next(words: Words, keyspace: str | None, vschema: VSchema) -> None:
         table = None if full is None else vschema.keyspace(full.keyspace).tables.get(full.table)
         if table is not None and table.type is TableType.SEQUENCE:
             raise WRONG_NEXT()
+
+
+def _do(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalog: Catalog) -> AnyShard | None:
+    """The plan of a DO that any server can carry out, as it could SELECT the same; None for any other."""
+    word = Words(text, mode).token()
+    if word is None:
+        return None
+    planned = _query(text[: word.start] + b"SELECT" + text[word.end :], shape, mode, keyspace, catalog)
+    return planned.plan if isinstance(planned, Planned) and isinstance(planned.plan, AnyShard) else None
 
 
 def _no_tables(tree: Tree, keyspace: str | None, vschema: VSchema) -> Plan:

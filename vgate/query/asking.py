@@ -169,6 +169,20 @@ class SequenceWords:
             cells = [b"CAST(%b AS SIGNED)" % cell for cell in cells]
         return answered(text, asking, cells)
 
+    async def stand_in(self, text: bytes, shape: bytes) -> bytes | None:
+        """What a server can judge in the place of a statement: without what asks for values; None for what is vgate's
+        business alone. ``text`` itself where it is not about sequences. Raises SqlError.
+        """
+        if self._session.target.shard is not None:
+            return text
+        if self.definitions.is_ours(text, shape):
+            return None
+        found = await self.asking(text) if ASKS.search(shape) else None
+        if found is None:
+            return text
+        asking, _ = found
+        return None if asking.alone else answered(text, asking, [b"1"] * len(asking.calls))
+
     async def _select(self, asking: Asking, names: dict[Written, TableName], text: bytes, out: Output) -> None:
         """``SELECT seq.NEXTVAL, ... [WHERE COUNT = n]``: a row, or n."""
         count = 1 if asking.count is None else asking.count
