@@ -115,6 +115,68 @@ def test_every_kind(client: Connection, by: str, first: int) -> None:
     assert ok(client, "insert into t (n) values (1)").insert_id == first
 
 
+def test_narrow_columns_count_without_gaps_unless_told_otherwise(client: Connection) -> None:
+    """A block of GROUP would be above all that they hold."""
+    for type_ in ("tinyint", "smallint unsigned", "mediumint"):
+        ok(client, f"create table t (id {type_} auto_increment primary key, n int)")
+        assert ok(client, "insert into t (n) values (1), (2)").insert_id == 1
+        text = ok(client, "show create table t").rows[0][1]
+        assert "AUTO_INCREMENT BY" not in text
+        ok(client, "drop table t")
+        ok(client, text)
+        assert ok(client, "insert into t (n) values (1)").insert_id == 3, "as a dump would go on"
+        ok(client, "drop table t")
+    refused(client, "create table t (id smallint auto_increment by group primary key)", "BY SIMPLE")
+    ok(client, "create table t (id mediumint auto_increment by group primary key)")
+    assert "AUTO_INCREMENT BY GROUP" in ok(client, "show create table t").rows[0][1]
+
+
+def test_time_takes_bigint(client: Connection) -> None:
+    refused(client, "create table t (id int auto_increment by time primary key)", "BIGINT")
+    ok(client, "create table t (n bigint primary key, id bigint unsigned auto_increment by time, key (id))")
+    refused(client, "alter table t modify id int unsigned not null auto_increment", "BIGINT")
+    ok(client, "create table u (id int primary key)")
+    refused(client, "alter table u modify id int not null auto_increment by time", "BIGINT")
+    assert sequences(client) == ["AUTO_SEQ_t"]
+
+
+def test_what_is_shown_has_the_next_value_of_simple_and_the_start_of_group(client: Connection) -> None:
+    """One server shows the next value, too."""
+    ok(client, "create table s (id bigint auto_increment by simple primary key, n int) auto_increment = 50")
+    assert " AUTO_INCREMENT=50 " in ok(client, "show create table s").rows[0][1]
+    ok(client, "insert into s (n) values (1), (2)")
+    assert " AUTO_INCREMENT=52 " in ok(client, "show create table s").rows[0][1]
+    ok(client, "truncate table s")
+    assert "AUTO_INCREMENT=" not in ok(client, "show create table s").rows[0][1]
+    ok(client, "create table g (id bigint auto_increment primary key, n int comment 'ENGINE=x') auto_increment=500000")
+    first = ok(client, "insert into g (n) values (1)").insert_id
+    text = ok(client, "show create table g").rows[0][1]
+    assert " AUTO_INCREMENT=500000 " in text
+    ok(client, "drop table g")
+    ok(client, text)
+    assert ok(client, "insert into g (n) values (1)").insert_id == first
+
+
+def test_alter_table_does_not_change_the_kind(client: Connection) -> None:
+    ok(client, "create table t (id bigint auto_increment primary key)")
+    refused(client, "alter table t modify id bigint auto_increment by simple", "ALTER SEQUENCE")
+    refused(client, "alter table t modify id bigint auto_increment by group unit count 3 index 1", "ALTER SEQUENCE")
+    ok(client, "alter table t modify id bigint not null auto_increment by group")
+    ok(client, "alter sequence AUTO_SEQ_t change to simple start with 7")
+    ok(client, "alter table t modify id bigint not null auto_increment by simple")
+    ok(client, "alter table t modify id bigint not null auto_increment")
+    assert ok(client, "insert into t values ()").insert_id == 7
+
+
+@pytest.mark.parametrize("by", ["by simple", "by group unit count 3 index 1", "by time"])
+def test_a_copy_counts_as_its_original_does(client: Connection, by: str) -> None:
+    ok(client, f"create table t (id bigint auto_increment {by} primary key)")
+    first = ok(client, "insert into t values ()").insert_id
+    ok(client, "create table u like t")
+    assert f"AUTO_INCREMENT {by.upper()}" in ok(client, "show create table u").rows[0][1]
+    assert ok(client, "insert into u values ()").insert_id >= first
+
+
 def test_time_ids_rise(client: Connection) -> None:
     ok(client, "create table t (id bigint auto_increment by time primary key, n int)")
     first = ok(client, "insert into t (n) values (1)").insert_id

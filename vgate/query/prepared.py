@@ -261,7 +261,8 @@ class PreparedStatements:
     # -- executing ------------------------------------------------------------------------------------------------
 
     async def execute(self, payload: bytes, sequence: int = 1) -> None:
-        """COM_STMT_EXECUTE, answered from that packet number on. Errors become ERR packets, as a text statement's do."""
+        """COM_STMT_EXECUTE, answered from that packet number on. Errors become ERR packets, as a text statement's do.
+        """
         conversation = self._conversation
         out = self._out(sequence)
         out.binary = True

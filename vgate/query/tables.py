@@ -17,10 +17,22 @@ from vgate.engine.returning import give_text
 from vgate.engine.route import give_done, run_every
 from vgate.errors import BUG, DDL_PARTIAL, SEQUENCE_EXISTS, UNSUPPORTED, SqlError
 from vgate.planner.ddl import read_ddl
-from vgate.planner.implicit import Definition, NewSequence, owns_sequence, read_definition, sequence_of
+from vgate.planner.implicit import (
+    Definition as TableDefinition,
+)
+from vgate.planner.implicit import (
+    KeptSequence,
+    NewSequence,
+    check_wide,
+    default_kind,
+    owns_sequence,
+    read_definition,
+    sequence_of,
+)
 from vgate.planner.plan import EveryShard
 from vgate.planner.statements import QualifiedName, Words
-from vgate.sequences.definition import Kind
+from vgate.sequences.catalog import ClusterCatalog
+from vgate.sequences.definition import Definition, Kind, key_of, like
 from vgate.sequences.every import EverySequence
 from vgate.session.session import Diagnostic
 from vgate.sql.alter_vschema import (
@@ -81,9 +93,11 @@ class TableStatements:
 
     # -- CREATE and ALTER -----------------------------------------------------------------------------------------
 
-    async def _define(self, call: Call, plan: EveryShard, definition: Definition) -> Ok:
+    async def _define(self, call: Call, plan: EveryShard, definition: TableDefinition) -> Ok:
         """The VSchema first: its file is locked while it changes, so of several who make a table one goes on."""
         sequence, made = definition.sequence, False
+        if definition.kept is not None:
+            await self._check_kept(definition.table, definition.kept)
         if definition.changes:
             await self._living.change(definition.changes)
         try:
@@ -101,6 +115,21 @@ class TableStatements:
             await self._renamed(ddl.renames, plan)
         return answer
 
+    async def _check_kept(self, table: TableName, kept: KeptSequence) -> None:
+        """A column's sequence keeps its kind. Raises UNSUPPORTED where the statement says otherwise."""
+        name = sequence_of(table)
+        one = await self._sequences.own.find(name)
+        if one is None:
+            return
+        wanted, unit = kept.counter.kind.upper() or one.kind, kept.counter.unit or (one.unit_count, one.unit_index)
+        if (wanted, unit) != (one.kind, (one.unit_count, one.unit_index)):
+            raise UNSUPPORTED(
+                construct=f"another kind of sequence for {table}.{kept.column} than its {one.kind}; what ALTER SEQUENCE"
+                f" {name} CHANGE TO can do, it does"
+            )
+        if one.kind is Kind.TIME:
+            check_wide(table, kept.column, kept.type)
+
     async def _make(self, new: NewSequence, table: TableName) -> bool:
         """Make a table's sequence; False where the table and its sequence are there already."""
         start = new.start if new.start is not None else await self._highest(table, new.column) + 1
@@ -108,6 +137,9 @@ class TableStatements:
         first = start if new.kind == "simple" or start > 1 else None
         options = Options() if new.kind == "time" else Options(start=first, unit_count=count, unit_index=index)
         kind = Kind((new.kind or "group").upper())
+        original = await self._sequences.own.find(new.like) if new.like is not None else None
+        if original is not None:
+            kind, options = original.kind, like(original)
         try:
             await self._sequences.own.create(new.name, kind, options)
         except SqlError as error:
@@ -121,7 +153,7 @@ class TableStatements:
             await self._sequences.own.create(new.name, kind, options)
         return True
 
-    async def _take_back(self, definition: Definition, made: NewSequence | None) -> None:
+    async def _take_back(self, definition: TableDefinition, made: NewSequence | None) -> None:
         undo: list[Change] = []
         for change in reversed(definition.changes):
             if isinstance(change, AddAutoIncrement):
@@ -133,7 +165,7 @@ class TableStatements:
         if made is not None:
             await self._sequences.own.drop(made.name)
 
-    async def _settle(self, definition: Definition) -> None:
+    async def _settle(self, definition: TableDefinition) -> None:
         """What follows an ALTER TABLE that the shards have carried out."""
         name = definition.table
         sequence = sequence_of(name)
@@ -202,21 +234,13 @@ class TableStatements:
             call.scope.give_back(place, connection)
         if not isinstance(answer, Rows) or bound is None:
             raise BUG(detail="SHOW CREATE TABLE without a row")
-        counter = await self._counter(bound.sequence)
+        one = await ClusterCatalog(self._cluster).find(key_of(bound.sequence))
         call.session.diagnostics, call.session.row_count = [], -1
         give_text(call, place, answer, [
-            tuple(cell if at != 1 else counting(cell, bound.column, counter) for at, cell in enumerate(row))
+            tuple(cell if at != 1 else counting(cell, bound.column, one) for at, cell in enumerate(row))
             for row in answer.values()
         ])  # fmt: skip
         return True
-
-    async def _counter(self, sequence: TableName) -> bytes:
-        """AUTO_INCREMENT as CREATE TABLE says it; the default kind goes without saying."""
-        one = await self._sequences.own.find(sequence)
-        if one is None or (one.kind is Kind.GROUP and one.unit_count == 1):
-            return b"AUTO_INCREMENT"
-        unit = f" UNIT COUNT {one.unit_count} INDEX {one.unit_index}" if one.unit_count > 1 else ""
-        return f"AUTO_INCREMENT BY {one.kind}{unit}".encode()
 
     # -- the rest -------------------------------------------------------------------------------------------------
 
@@ -250,9 +274,29 @@ class TableStatements:
         return self._conversation.gate.sequences
 
 
-def counting(text: bytes | None, column: str, counter: bytes) -> bytes | None:
-    """A server's SHOW CREATE TABLE with AUTO_INCREMENT where it stands for a column that counts."""
+def counting(text: bytes | None, column: str, one: Definition | None) -> bytes | None:
+    """A server's SHOW CREATE TABLE with AUTO_INCREMENT where it stands for a column that counts.
+
+    The kind that such a column has by itself goes without saying. Where a server shows the next value, so does this: a
+    SIMPLE's, or where a GROUP began.
+    """
     if text is None:
         return None
-    line = re.compile(rb"^  %b [^'\n]*?(?=,?$| COMMENT ')" % re.escape(backquoted(column)), re.M | re.I)
-    return line.sub(lambda found: found[0] + b" " + counter, text, count=1)
+    pattern = rb"^  %b (?P<type>[^'\n]*?)(?=,?$| COMMENT ')" % re.escape(backquoted(column))
+    line = re.search(pattern, text, re.M | re.I)
+    if line is None:
+        return text
+    counter = _counter(line["type"].decode("utf-8", "replace").lower(), one)
+    text = text[: line.end()] + b" " + counter + text[line.end() :]
+    start = 0 if one is None else one.value if one.kind is Kind.SIMPLE else one.start if one.kind is Kind.GROUP else 0
+    if start <= 1:
+        return text
+    return re.sub(rb"^\) ENGINE=\w+", lambda end: b"%b AUTO_INCREMENT=%d" % (end[0], start), text, count=1, flags=re.M)
+
+
+def _counter(type_: str, one: Definition | None) -> bytes:
+    """AUTO_INCREMENT as CREATE TABLE says it."""
+    if one is None or (one.kind == (default_kind(type_) or "group").upper() and one.unit_count == 1):
+        return b"AUTO_INCREMENT"
+    unit = f" UNIT COUNT {one.unit_count} INDEX {one.unit_index}" if one.unit_count > 1 else ""
+    return f"AUTO_INCREMENT BY {one.kind}{unit}".encode()
