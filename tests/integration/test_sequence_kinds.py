@@ -246,6 +246,25 @@ def test_prepared_looks_at_definitions(client: Client) -> None:
     assert prepared.execute(shown) == []
 
 
+def test_vexplain_tells_of_sequences(client: Client) -> None:
+    client.run("use customer", CUSTOMER, "create simple sequence s")
+    assert client.column("vexplain select s.nextval") == ["next value of sequence customer.s"]
+    lines = client.column("vexplain insert into customer values (s.nextval, lastval(s))")
+    assert lines[:3] == [
+        "next value of sequence customer.s", "last value of sequence customer.s",
+        "insert into customer.customer: rows split by shard",
+    ]  # fmt: skip
+    assert client.column("select s.nextval") == [1], "nothing was asked"
+
+
+def test_what_is_no_sequence(client: Client) -> None:
+    """A server's own are not asked on a sharded keyspace, so there a call can only be of one that is missing."""
+    client.run("use customer", CUSTOMER)
+    for sql in ("select nextval(nobody)", "select lastval(nobody)", "insert into customer values (nextval(nobody), 1)",
+                "set @a = next value for customer.nobody"):  # fmt: skip
+        assert client.error(sql) == (4091, "Unknown SEQUENCE: 'customer.nobody'"), sql
+
+
 @pytest.mark.parametrize("keyspace", ["product", "customer"])
 def test_set_and_do(client: Client, keyspace: str) -> None:
     client.run(f"use {keyspace}", "create simple sequence s", "set @a = s.nextval, @b = nextval(s) + 10")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vgate.errors import TABLE_NOT_LISTED, UNSUPPORTED
+from vgate.planner.ddl import ADDS_COUNTER
 from vgate.planner.definitions import (
     ColumnDef,
     Counter,
@@ -445,7 +446,7 @@ class _Altered:
         element = read_element(words, range(begin, part.stop))
         span = span_of(words, range(begin, part.stop))
         if isinstance(element, ColumnDef) and element.counter is not None:
-            raise UNSUPPORTED(construct=_ADDS_COUNTER)
+            raise UNSUPPORTED(construct=ADDS_COUNTER)
         head = words.text[span_of(words, part)[0] : span[0]]
         return head + self.rules.element(words.text, element, span)
 
@@ -454,7 +455,7 @@ class _Altered:
         if body is None:
             return self._whole(part)
         if body.counting is not None:
-            raise UNSUPPORTED(construct=_ADDS_COUNTER)
+            raise UNSUPPORTED(construct=ADDS_COUNTER)
         text = self.words.text
         pieces = [self.rules.element(text, one, span) for one, span in zip(body.elements, body.spans, strict=True)]
         start, end = span_of(self.words, part)
@@ -484,12 +485,6 @@ class _Altered:
             self.sequence = rules.bind(element.name, element.type, element.counter, None)
         span = span_of(words, range(begin, part.stop))
         return words.text[span_of(words, part)[0] : span[0]] + rules.column(words.text, element, span)
-
-
-_ADDS_COUNTER: Final = (
-    "ADD of an AUTO_INCREMENT column, for which every shard would count by itself; add it without, fill it, and"
-    " MODIFY it then"
-)
 
 
 def _alter_parts(words: Words) -> list[range]:
