@@ -124,7 +124,7 @@ class SequenceWords:
             raise UNSUPPORTED(construct="WHERE COUNT = n with anything but sequences in the select list")
 
     async def explained(self, text: bytes, shape: bytes) -> tuple[list[str], bytes | None]:
-        """What VEXPLAIN says of a statement's sequences, and the rest of the statement, if there is one. Raises SqlError."""
+        """What VEXPLAIN says of a statement's sequences, and the rest of it (None: no rest). Raises SqlError."""
         if self._session.target.shard is not None or ASKS.search(shape) is None:
             return [], text
         found = await self.asking(text)
