@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from tests.fix_oracle import Answer, ask
 from tests.fix_servers import Cluster
-from tests.fix_vgate import StartVgate, VgateProcess
+from tests.fix_vgate import USERS, StartVgate, VgateProcess, run_vgate, with_addresses
 from tests.integration.asking import Connection, Later
 from vgate.vschema.load import load_vschema
 from vgate.vschema.model import Table
@@ -323,14 +323,53 @@ def test_the_greatest_id_of_all_leaves_none(client: Connection, by: str) -> None
     assert ids(client, "t") == [18446744073709551614]
 
 
-def test_one_of_many_who_make_a_table_makes_it(free: VgateProcess, client: Connection) -> None:
+@pytest.mark.parametrize("existence", ["", "if not exists "])
+def test_one_of_many_who_make_a_table_makes_it(free: VgateProcess, client: Connection, existence: str) -> None:
     others = [free.connect("customer") for _ in range(5)]
     try:
-        made = [Later(one, "create table t (id bigint auto_increment primary key)") for one in others]
+        made = [Later(one, f"create table {existence}t (id bigint auto_increment primary key)") for one in others]
         answers = [one.result() for one in made]
     finally:
         for one in others:
             one.close()
-    assert sum(answer.error is None for answer in answers) == 1, answers
+    errors = [answer.error[0] for answer in answers if answer.error is not None]
+    assert errors == ([] if existence else [1050] * 4), answers
     assert sequences(client) == ["AUTO_SEQ_t"]
     assert ok(client, "insert into t values ()").insert_id
+
+
+def test_two_vgates_make_the_same_tables(fresh: Cluster, tmp_path: Path) -> None:
+    """What one has written into the file the other has not read yet, and need not have."""
+    path = tmp_path / "vschema.yaml"
+    path.write_text(with_addresses(FREE, fresh))
+    (tmp_path / "vgate.yaml").write_text(USERS)
+    made = "create table if not exists t{} (id bigint auto_increment by simple primary key)"
+    with ExitStack() as stack:
+        clients: list[Connection] = []
+        for number in range(2):
+            (tmp_path / str(number)).mkdir()
+            config = ["--config", str(tmp_path / "vgate.yaml"), "--listen", "127.0.0.1:0"]
+            vgate = run_vgate(tmp_path / str(number), ["serve", "--vschema", str(path), *config])
+            stack.callback(vgate.kill)
+            clients.append(stack.enter_context(closing(vgate.connect("customer"))))
+        first, second = clients
+        for number in range(4):
+            ok(first, made.format(number))
+            assert ok(second, made.format(number)).warnings == 1
+            assert ok(second, f"insert into t{number} values ()").insert_id == 1
+            assert ok(first, f"insert into t{number} values ()").insert_id == 2
+        ok(first, "create table u (id bigint auto_increment by simple primary key)")
+        refused(second, "create table u (id bigint auto_increment by simple primary key)", "already exists", 1050)
+        assert ok(first, "insert into u values ()").insert_id == 1
+
+
+def test_a_table_that_is_there_is_not_taken_over(free: VgateProcess, client: Connection, fresh: Cluster) -> None:
+    """Who knows by what its rows lie?"""
+    for shard in ("-80", "80-"):
+        ok(client, f"use `customer:{shard}`")
+        ok(client, "create table t (id bigint primary key)")
+    ok(client, "use customer")
+    refused(client, "create table t (id bigint auto_increment primary key)", "already exists", 1050)
+    assert ok(client, "create table if not exists t (id bigint auto_increment primary key)").warnings == 1
+    assert listed(free, "t") is None
+    assert sequences(client) == []

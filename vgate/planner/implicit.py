@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from vgate.errors import TABLE_NOT_LISTED, UNSUPPORTED
@@ -73,7 +73,8 @@ class Definition:
 
     ``text`` is for the shards. ``kept`` is checked first; ``changes`` and ``sequence`` come before the shards,
     ``unbinds`` (the table's own sequence is no longer used), ``rebinds`` (the bound column has another name) and
-    ``restart`` (the next id) after them. ``notes`` are warnings for the client.
+    ``restart`` (the next id) after them. ``notes`` are warnings for the client. ``creates``: a table that is there
+    already is left as it is.
     """
 
     table: TableName
@@ -85,6 +86,7 @@ class Definition:
     restart: int | None = None
     notes: tuple[str, ...] = ()
     kept: KeptSequence | None = None
+    creates: bool = False
 
 
 def sequence_of(table: TableName) -> TableName:
@@ -110,9 +112,10 @@ def read_definition(text: bytes, mode: LexMode, keyspace: str | None, vschema: V
     verb = words.word()
     words.at += 1
     if verb == "create":
-        words.accept("or", "replace")
+        replaces = words.accept("or", "replace")
         if words.accept("table"):
-            return _create(words, keyspace, vschema)
+            definition = _create(words, keyspace, vschema)
+            return None if definition is None else replace(definition, creates=not replaces)
         if words.accept("unique"):
             return _unique_index(words, keyspace, vschema)
     elif verb == "alter":

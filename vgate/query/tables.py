@@ -8,6 +8,7 @@ shards refuse. What is no longer used goes after the shards have answered. The c
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from vgate.backend.connection import Rows
@@ -32,7 +33,7 @@ from vgate.planner.implicit import (
 from vgate.planner.plan import EveryShard
 from vgate.planner.statements import QualifiedName, Words
 from vgate.sequences.catalog import ClusterCatalog
-from vgate.sequences.definition import Definition, Kind, key_of, like
+from vgate.sequences.definition import Definition, Kind, created, key_of, like
 from vgate.sequences.every import EverySequence
 from vgate.session.session import Diagnostic
 from vgate.sql.alter_vschema import (
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from vgate.query.living import LivingVSchema
 
 _NOTE: Final = UNSUPPORTED.errno
+_TABLE_EXISTS: Final = 1050
 
 
 class TableStatements:
@@ -69,7 +71,12 @@ class TableStatements:
         """Carry out a DDL statement and answer. Raises SqlError."""
         definition = read_definition(call.text, call.mode, plan.keyspace, self._cluster.vschema)
         if definition is not None:
-            answer = await self._define(call, plan, definition)
+            if definition.changes or definition.sequence is not None:
+                async with self._living.making(definition.table):
+                    definition = self._again(call, plan, definition)
+                    answer = await self._define(call, plan, definition)
+            else:
+                answer = await self._define(call, plan, definition)
             give_done(call, answer, [Diagnostic("Warning", _NOTE, note) for note in definition.notes])
             return
         words = Words(call.text, call.mode)
@@ -95,18 +102,24 @@ class TableStatements:
 
     async def _define(self, call: Call, plan: EveryShard, definition: TableDefinition) -> Ok:
         """The VSchema first: its file is locked while it changes, so of several who make a table one goes on."""
-        sequence, made = definition.sequence, False
         if definition.kept is not None:
             await self._check_kept(definition.table, definition.kept)
+        if definition.changes and await self._living.catch_up():
+            definition = self._again(call, plan, definition)
+        if definition.creates and await self._is_there(definition.table):
+            definition = replace(definition, changes=(), sequence=None)  # the shards will say so
         if definition.changes:
-            await self._living.change(definition.changes)
+            definition = await self._change(call, plan, definition)
+        sequence, made = definition.sequence, False
         try:
             if sequence is not None:
                 made = await self._make(sequence, definition.table)
             call.text = definition.text
             answer = await self._on_every(call, plan)
         except SqlError as error:
-            if error.errno != DDL_PARTIAL.errno:  # where some shards have done it, the rest of it is to be done yet
+            # Where some shards have done it, the rest of it is to be done yet; a table that is there another vgate has
+            # made meanwhile, and needs all this, too.
+            if error.errno not in (DDL_PARTIAL.errno, _TABLE_EXISTS):
                 await self._take_back(definition, sequence if made else None)
             raise
         await self._settle(definition)
@@ -114,6 +127,26 @@ class TableStatements:
         if ddl is not None:
             await self._renamed(ddl.renames, plan)
         return answer
+
+    def _again(self, call: Call, plan: EveryShard, definition: TableDefinition) -> TableDefinition:
+        """What the statement comes to by now: the VSchema may be another."""
+        return read_definition(call.text, call.mode, plan.keyspace, self._cluster.vschema) or definition
+
+    async def _is_there(self, table: TableName) -> bool:
+        self._cluster.forget_tables(table.keyspace)
+        return await self._cluster.load_table(table) is not None
+
+    async def _change(self, call: Call, plan: EveryShard, definition: TableDefinition) -> TableDefinition:
+        """Change the VSchema, where another vgate may just have made the table known."""
+        try:
+            await self._living.change(definition.changes)
+        except SqlError:
+            if not await self._living.catch_up():
+                raise
+            definition = self._again(call, plan, definition)
+            if definition.changes:
+                await self._living.change(definition.changes)
+        return definition
 
     async def _check_kept(self, table: TableName, kept: KeptSequence) -> None:
         """A column's sequence keeps its kind. Raises UNSUPPORTED where the statement says otherwise."""
@@ -149,7 +182,12 @@ class TableStatements:
                 if new.start is None:
                     await self._sequences.bump(new.name, start - 1)
                 return False
-            await self._sequences.own.drop(new.name)  # left behind by a table that went without vgate
+            # Left behind by a table that went without vgate, or made by another vgate that makes the same table.
+            found, wanted = await self._sequences.own.find(new.name), created(new.name, kind, options)
+            if found is not None and _alike(found, wanted):
+                await self._sequences.bump(new.name, start - 1)
+                return False
+            await self._sequences.own.drop(new.name)
             await self._sequences.own.create(new.name, kind, options)
         return True
 
@@ -279,6 +317,10 @@ class TableStatements:
     @property
     def _sequences(self) -> EverySequence:
         return self._conversation.gate.sequences
+
+
+def _alike(one: Definition, other: Definition) -> bool:
+    return (one.kind, one.unit_count, one.unit_index) == (other.kind, other.unit_count, other.unit_index)
 
 
 def counting(text: bytes | None, column: str, one: Definition | None) -> bytes | None:
