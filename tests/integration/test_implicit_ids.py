@@ -6,6 +6,7 @@ What is inserted afterwards is compared with one server that counts for itself.
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from tests.fix_oracle import Answer, ask
 from tests.fix_servers import Cluster
 from tests.fix_vgate import USERS, StartVgate, VgateProcess, run_vgate, with_addresses
-from tests.integration.asking import Connection, Later
+from tests.integration.asking import Connection, Later, until
 from vgate.vschema.load import load_vschema
 from vgate.vschema.model import Table
 
@@ -70,6 +71,11 @@ def listed(vgate: VgateProcess, table: str) -> Table | None:
     """The table as the file has it."""
     path: Path = vgate.directory / "vschema.yaml"
     return load_vschema(path, environ={}).keyspaces["customer"].tables.get(table)
+
+
+def bumps(vgate: VgateProcess, table: str) -> bool:
+    found = listed(vgate, table)
+    return found is None or found.auto_increment is None or found.auto_increment.bumps
 
 
 def ids(connection: Connection, table: str) -> list[int]:
@@ -321,6 +327,24 @@ def test_the_greatest_id_of_all_leaves_none(client: Connection, by: str) -> None
     ok(client, "insert into t (id, n) values (18446744073709551614, 1)")
     refused(client, "insert into t (n) values (2)", "has run out", 4084)
     assert ids(client, "t") == [18446744073709551614]
+
+
+def test_given_ids_may_be_left_unheard(free: VgateProcess, client: Connection) -> None:
+    """``bump: false`` is the table's, whatever it is called."""
+    ok(client, "create table t (n bigint primary key, id bigint auto_increment by simple, key (id))")
+    path = free.directory / "vschema.yaml"
+    path.write_text(path.read_text().replace("AUTO_SEQ_t}", "AUTO_SEQ_t, bump: false}"))
+    free.process.send_signal(signal.SIGHUP)
+    until(lambda: "taken up as version" in free.errors, "the edit was not taken up")
+    ok(client, "insert into t values (1, 500)")
+    assert ok(client, "insert into t (n) values (2)").insert_id == 1
+    ok(client, "rename table t to u")
+    ok(client, "insert into u values (3, 1000)")
+    assert ok(client, "insert into u (n) values (4)").insert_id == 2
+    ok(client, "alter table u change id other bigint not null auto_increment")
+    ok(client, "insert into u values (5, 2000)")
+    assert ok(client, "insert into u (n) values (6)").insert_id == 3
+    assert not bumps(free, "u")
 
 
 @pytest.mark.parametrize("existence", ["", "if not exists "])

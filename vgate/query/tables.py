@@ -213,7 +213,7 @@ class TableStatements:
         elif definition.rebinds:
             await self._living.change([
                 DropAutoIncrement(name.keyspace, name.table),
-                AddAutoIncrement(name.keyspace, name.table, definition.rebinds, sequence.table, sequence.keyspace),
+                _binding(name, definition.rebinds, self._listed(name)),
             ])  # fmt: skip
         if definition.restart is not None:
             listed = self._listed(name)
@@ -250,12 +250,8 @@ class TableStatements:
             changes: list[Change] = [RenameTable(plan.keyspace, old, new)]
             if owns_sequence(listed) and listed.auto_increment is not None:
                 await self._sequences.own.rename(sequence_of(before), sequence_of(after))
-                sequence = sequence_of(after)
-                column = listed.auto_increment.column
-                changes = [
-                    DropAutoIncrement(plan.keyspace, old), *changes,
-                    AddAutoIncrement(plan.keyspace, new, column, sequence.table, sequence.keyspace),
-                ]  # fmt: skip
+                binding = _binding(after, listed.auto_increment.column, listed)
+                changes = [DropAutoIncrement(plan.keyspace, old), *changes, binding]
             await self._living.change(changes)
 
     # -- SHOW CREATE TABLE and SHOW COLUMNS -----------------------------------------------------------------------
@@ -317,6 +313,13 @@ class TableStatements:
     @property
     def _sequences(self) -> EverySequence:
         return self._conversation.gate.sequences
+
+
+def _binding(table: TableName, column: str, was: Table | None) -> AddAutoIncrement:
+    """A table bound to its own sequence, as it ``was`` bound before."""
+    sequence = sequence_of(table)
+    bumps = was is None or was.auto_increment is None or was.auto_increment.bumps
+    return AddAutoIncrement(table.keyspace, table.table, column, sequence.table, sequence.keyspace, bumps)
 
 
 def _alike(one: Definition, other: Definition) -> bool:
