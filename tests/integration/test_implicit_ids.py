@@ -329,6 +329,18 @@ def test_the_greatest_id_of_all_leaves_none(client: Connection, by: str) -> None
     assert ids(client, "t") == [18446744073709551614]
 
 
+def test_what_cannot_count_is_refused_as_by_a_server(client: Connection, fresh: Cluster) -> None:
+    """The shards are sent a column that does not count, so they do not complain."""
+    with closing(fresh.plain.connect("customer")) as plain:
+        for column in ("varchar(20)", "decimal(20, 0)", "date", "varbinary(8)", "enum('1', '2')"):
+            sql = f"create table t (n int primary key, id {column} auto_increment, key (id))"
+            answer = ask(client, sql).error
+            assert answer == ask(plain, sql).error == (1063, "Incorrect column specifier for column 'id'"), column
+        ok(client, "create table t (n int primary key, id varchar(20), key (id))")
+        refused(client, "alter table t modify id varchar(20) auto_increment", "Incorrect column specifier", 1063)
+    assert sequences(client) == []
+
+
 def test_given_ids_may_be_left_unheard(free: VgateProcess, client: Connection) -> None:
     """``bump: false`` is the table's, whatever it is called."""
     ok(client, "create table t (n bigint primary key, id bigint auto_increment by simple, key (id))")

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from vgate.errors import TABLE_NOT_LISTED, UNSUPPORTED
+from vgate.errors import TABLE_NOT_LISTED, UNSUPPORTED, WRONG_SPECIFIER
 from vgate.planner.ddl import ADDS_COUNTER
 from vgate.planner.definitions import (
     ColumnDef,
@@ -36,6 +36,7 @@ from vgate.vschema.model import ColumnVindex, DdlOptions, Keyspace, Table, Table
 from vgate.vschema.names import OWN_SEQUENCE
 
 _INTEGERS: Final = re.compile(r"(?:tiny|small|medium|middle|big)?int(?:eger|[12348])?\b|bool(?:ean)?\b|serial\b")
+_FLOATS: Final = re.compile(r"(?:float|double|real)\b")
 _SMALL: Final = re.compile(r"(?:tiny|small|medium)int\b|(?:int[123]|middleint|bool(?:ean)?)\b")
 _TINY: Final = re.compile(r"(?:tiny|small)int\b|(?:int[12]|bool(?:ean)?)\b")
 _WIDE: Final = re.compile(r"bigint\b|int8\b")
@@ -223,7 +224,9 @@ class _Rules:
     def bind(
         self, column: str, type_: str, counter: Counter, start: int | None, like: TableName | None = None
     ) -> NewSequence | None:
-        """A sequence for a counting column, unless it has one."""
+        """A sequence for a counting column, unless it has one. Raises WRONG_SPECIFIER, which the shards do not see."""
+        if type_ and not (_INTEGERS.match(type_) or _FLOATS.match(type_)):
+            raise WRONG_SPECIFIER(name=column)
         if self.bound == column:
             if counter.kind and not owns_sequence(self.listed):
                 raise UNSUPPORTED(
