@@ -15,6 +15,7 @@ from tests.fix_oracle import Answer, ask
 from tests.fix_servers import REPOSITORY, Cluster
 from tests.fix_vgate import USERS, StartVgate, VgateProcess, run_vgate, with_addresses
 from tests.integration.asking import Connection, until
+from tests.integration.raw import Raw
 from vgate.vschema.load import load_vschema
 from vgate.vschema.model import VSchema
 
@@ -276,6 +277,33 @@ def test_a_transaction_goes_on_over_a_change(bare: VgateProcess, client: Connect
         assert ok(other, "select count(*) from t where id = 1").rows == ((1,),)
         ok(other, "rollback")
     assert ok(client, "select id from t").rows == ()
+
+
+def test_a_prepared_statement_is_planned_anew(bare: VgateProcess, client: Connection) -> None:
+    ok(client, "alter vschema on t add vindex hash (id) using hash")
+    ok(client, "create table t (id bigint primary key, n int)")
+    with closing(bare.connect("customer", ssl_disabled=True)) as other:
+        raw = Raw(other)
+
+        def execute(statement: int) -> bytes:
+            """The payload of the answer's first packet."""
+            return raw.ask(b"\x17" + statement.to_bytes(4, "little") + b"\0\1\0\0\0")[4:]
+
+        insert = int.from_bytes(raw.ask(b"\x16insert into t (n) values (7)")[5:9], "little")
+        select = int.from_bytes(raw.ask(b"\x16select n from t where id = 1")[5:9], "little")
+        assert b"VT09023" in execute(insert)
+        ok(client, "alter vschema add sequence product.s")
+        ok(client, "alter vschema on t add auto_increment id using product.s")
+        assert execute(insert)[:3] == b"\0\1\1", "a row, and id 1"
+        assert execute(insert)[:3] == b"\0\1\2"
+        found = execute(select)
+        assert b"\7\0\0\0" in found
+        ok(client, "alter vschema on t drop auto_increment")
+        assert b"VT09023" in execute(insert)
+        ok(client, "alter vschema drop table t")
+        assert b"t not found in the vschema" in execute(select)
+        ok(client, "alter vschema on t add vindex hash (id)")
+        assert execute(select) == found
 
 
 def test_two_proxies_and_many_changes_lose_none(fresh: Cluster, tmp_path: Path) -> None:
