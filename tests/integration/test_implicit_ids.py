@@ -183,26 +183,6 @@ def test_a_copy_counts_as_its_original_does(client: Connection, by: str) -> None
     assert ok(client, "insert into u values ()").insert_id >= first
 
 
-def test_looks_at_columns_say_what_counts(client: Connection, fresh: Cluster) -> None:
-    """Tools ask for it in each of these ways; one server is asked the same."""
-    table = "create table t (n int, ID bigint auto_increment primary key, s varchar(9) default 'x')"
-    ok(client, table)
-    ok(client, "create table other (id bigint primary key)")
-    with closing(fresh.plain.connect("customer")) as plain:
-        ok(plain, table)
-        for sql in (
-            "describe t", "desc t id", "show columns from t", "show full columns from t like 'I%'", "explain t",
-            "show fields in t from customer",
-            "select column_name, extra, column_key from information_schema.columns where table_schema = 'customer' and"
-            " table_name = 't' order by ordinal_position",
-            "select table_name, column_name from information_schema.columns where extra like '%auto_increment%' and"
-            " table_schema = database()",
-            "select c.extra from information_schema.columns c where c.table_name = 't' and c.column_name = 'id'",
-        ):  # fmt: skip
-            assert ok(client, sql).rows == ok(plain, sql).rows, sql
-    assert ok(client, "show columns from other").rows[0][-1] == ""
-
-
 def test_time_ids_rise(client: Connection) -> None:
     ok(client, "create table t (id bigint auto_increment by time primary key, n int)")
     first = ok(client, "insert into t (n) values (1)").insert_id

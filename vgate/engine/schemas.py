@@ -17,7 +17,6 @@ from vgate.engine.call import Call
 from vgate.engine.processes import Process, rows_of
 from vgate.engine.single import run_single
 from vgate.errors import DATABASE_DENIED, UNSUPPORTED
-from vgate.planner.implicit import owns_sequence
 from vgate.planner.plan import Access, Schemas
 from vgate.planner.schemata import SCHEMA_COLUMNS, TABLES
 from vgate.sql.lexer import Token, TokenKind
@@ -163,8 +162,7 @@ class _Schemas:
                 self._derived[table] = b" UNION ALL ".join(rows)
                 return self._derived[table]
             spelled = self._spelled()
-            counting = self._counting(host) if table == "columns" else b""
-            selected = b", ".join(_selected(column, database, host, spelled, counting) for column in columns)
+            selected = b", ".join(_selected(column, database, host, spelled) for column in columns)
             schema = TABLES[table].encode()
             parts = [b"SELECT %b FROM information_schema.%b WHERE %b IN (%b, %b)" % (
                 selected, table.encode(), schema, _text(database), _text("information_schema")
@@ -173,20 +171,6 @@ class _Schemas:
                 parts += await self._written_out(table, keyspace, [column.name.lower() for column in columns])
             self._derived[table] = b" UNION ALL ".join(parts)
         return self._derived[table]
-
-    def _counting(self, keyspace: str) -> bytes:
-        """A condition on information_schema.columns: it is one that a table's own sequence counts in."""
-        pairs = b", ".join(
-            b"(%b, %b)" % (_text(table), _text(column)) for table, column in sorted(self._counters(keyspace))
-        )
-        return b"(table_name, column_name) IN (%b)" % pairs if pairs else b""
-
-    def _counters(self, keyspace: str) -> set[tuple[str, str]]:
-        tables = self._call.scope.cluster.vschema.keyspace(keyspace).tables.values()
-        return {
-            (one.name.table, one.auto_increment.column) for one in tables
-            if owns_sequence(one) and one.auto_increment is not None
-        }  # fmt: skip
 
     def _spelled(self) -> dict[str, str]:
         """Names as the statement writes them: MariaDB calls a column of information_schema as it was asked for."""
@@ -205,8 +189,7 @@ class _Schemas:
         if [column.name.lower() for column in columns] != expected:
             raise UNSUPPORTED(construct=f"information_schema.{table} of servers of different versions")
         found: list[bytes] = []
-        counters = self._counters(keyspace) if table == "columns" else set()
-        for row in _with_counters(answer, expected, counters) if counters else answer.values():
+        for row in answer.values():
             values = (_value(column, cell, database, keyspace) for column, cell in zip(columns, row, strict=True))
             found.append(b"SELECT " + b", ".join(values))
             self._size += len(found[-1])
@@ -232,27 +215,10 @@ def _columns(answer: Rows) -> list[ColumnDefinition]:
     return [read_column(payload) for payload in answer.columns]
 
 
-def _with_counters(
-    answer: Rows, labels: Sequence[bytes], counters: set[tuple[str, str]]
-) -> Iterator[Sequence[bytes | None]]:
-    """Rows of information_schema.columns, with EXTRA as its client has made the column."""
-    table, column, extra = map(labels.index, (b"table_name", b"column_name", b"extra"))
-    for row in answer.values():
-        names = [(row[at] or b"").decode("utf-8", "replace") for at in (table, column)]
-        counts = (names[0], names[1].lower()) in counters
-        told = b" ".join(filter(None, (b"auto_increment", row[extra]))) if counts else row[extra]
-        yield [*row[:extra], told, *row[extra + 1 :]]
-
-
-def _selected(
-    column: ColumnDefinition, database: str, keyspace: str, spelled: Mapping[str, str], counting: bytes
-) -> bytes:
-    """A column of the server's own, with the keyspace's name in place of its database's, and what counts said to."""
+def _selected(column: ColumnDefinition, database: str, keyspace: str, spelled: Mapping[str, str]) -> bytes:
+    """A column of the server's own, with the keyspace's name in place of its database's."""
     own = column.name.decode("utf-8")
     name, alias = backquoted(own), backquoted(spelled.get(own.lower(), own))
-    if counting and own.lower() == "extra":
-        told = b"TRIM(CONCAT('auto_increment ', %b))" % name
-        return b"IF(table_schema = %b AND %b, %b, %b) AS %b" % (_text(database), counting, told, name, alias)
     if database == keyspace or own.lower() not in SCHEMA_COLUMNS:
         return b"%b AS %b" % (name, alias)
     return b"IF(%b = %b, %b, %b) AS %b" % (name, _text(database), _text(keyspace), name, alias)

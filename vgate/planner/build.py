@@ -9,7 +9,6 @@ Pure: no I/O, and plans name no shards. It does not know statements that the ses
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sqlglot import exp
@@ -18,7 +17,7 @@ from vgate.errors import NO_DATABASE, NOT_A_SEQUENCE_TABLE, SYNTAX, UNREADABLE, 
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.ddl import plan_ddl, read_ddl
 from vgate.planner.functions import foreign_function, sequence_function
-from vgate.planner.implicit import owns_sequence, read_definition
+from vgate.planner.implicit import read_definition
 from vgate.planner.inserts import plan_insert
 from vgate.planner.looks import LOOKS, ask, explained, plan_explained, plan_look
 from vgate.planner.plan import (
@@ -44,7 +43,7 @@ from vgate.planner.vindex_functions import read_asked, table_asked, vindex_named
 from vgate.sql.lexer import LexError, LexMode, lexer_for
 from vgate.sql.rows import read_head
 from vgate.sql.tree import Tree, Unparsed, parse
-from vgate.vschema.model import Table, TableName, TableType, VSchema
+from vgate.vschema.model import TableName, TableType, VSchema
 from vgate.vschema.names import SYSTEM_SCHEMAS
 
 _QUERIES: Final = ("select", "with", "(", "table", "values", "update", "delete")
@@ -286,18 +285,12 @@ def _of_schemas(tree: Tree, owners: list[str], mode: LexMode, keyspace: str | No
             return Planned(Pass(target, Access.WRITE), about.slots)
         raise UNSUPPORTED(construct="a write to a system table; aim at one shard (use `keyspace:shard`)")
     wanted = list(vschema.keyspaces) if about.all else named
-    counts = b"columns" in tree.words and any(map(owns_sequence, _tables_of(wanted, vschema)))
-    if about.all or len(wanted) > 1 or counts or any(renamed(one, vschema) for one in wanted):
+    if about.all or len(wanted) > 1 or any(renamed(one, vschema) for one in wanted):
         first = keyspace if keyspace in wanted else wanted[0]
         return Planned(Schemas((first, *(one for one in wanted if one != first))), about.slots)
     if target is not None and not vschema.keyspace(target).sharded:
         return Planned(Pass(target, access_of_tree(tree)), about.slots)
     return Planned(ask(target, vschema), about.slots)
-
-
-def _tables_of(keyspaces: Iterable[str], vschema: VSchema) -> Iterator[Table]:
-    for name in keyspaces:
-        yield from vschema.keyspace(name).tables.values()
 
 
 # -- looks ----------------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def plan_look(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
     if verb == "help":
         return ask(keyspace, vschema)
     if verb != "show":
-        return _described(words.name(), keyspace, vschema)
+        return ask(_of_table(words.name(), keyspace, vschema), vschema)
     return _show(words, keyspace, vschema)
 
 
@@ -108,13 +108,16 @@ def _show(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
             return ask(_database(words.one_name(), keyspace, vschema), vschema)
         name = words.name()
         owner = _of_table(name, keyspace, vschema) if kind in _CREATED else keyspace
-        return _described(name, keyspace, vschema) if kind == "table" else ask(owner, vschema)
+        plan = ask(owner, vschema)
+        if kind == "table" and name is not None and owner is not None and isinstance(plan, AnyShard):
+            table = vschema.keyspace(owner).tables.get(name[1])
+            return replace(plan, shown=table.name) if table is not None and owns_sequence(table) else plan
+        return plan
     if what in _OF_TABLE and (words.accept("from") or words.accept("in")):
         name = words.name()
         if name is not None and (words.accept("from") or words.accept("in")):
             name = words.one_name(), name[1]
-        describes = what in ("columns", "fields")
-        return _described(name, keyspace, vschema) if describes else ask(_of_table(name, keyspace, vschema), vschema)
+        return ask(_of_table(name, keyspace, vschema), vschema)
     listed = what in _OF_DATABASE or (what, words.word()) == ("table", "status")
     if (what, words.word()) == ("table", "status"):
         words.at += 1
@@ -126,16 +129,6 @@ def _show(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
     if what != "status" and listed and keyspace is None:
         raise NO_DATABASE()
     return ask(keyspace, vschema)
-
-
-def _described(name: QualifiedName | None, keyspace: str | None, vschema: VSchema) -> Plan:
-    """A look at a table's definition, of which a sequence may be a part."""
-    owner = _of_table(name, keyspace, vschema)
-    plan = ask(owner, vschema)
-    if name is None or owner is None or not isinstance(plan, AnyShard):
-        return plan
-    table = vschema.keyspace(owner).tables.get(name[1])
-    return replace(plan, shown=table.name) if table is not None and owns_sequence(table) else plan
 
 
 def _of_table(name: QualifiedName | None, keyspace: str | None, vschema: VSchema) -> str | None:

@@ -48,7 +48,7 @@ from vgate.sql.alter_vschema import (
 from vgate.sql.names import backquoted
 from vgate.sql.sequences import Options
 from vgate.vschema.model import Table, TableName
-from vgate.wire.packets import Ok, read_column
+from vgate.wire.packets import Ok
 
 if TYPE_CHECKING:
     from vgate.backend.cluster import Cluster
@@ -254,7 +254,7 @@ class TableStatements:
                 changes = [DropAutoIncrement(plan.keyspace, old), *changes, binding]
             await self._living.change(changes)
 
-    # -- SHOW CREATE TABLE and SHOW COLUMNS -----------------------------------------------------------------------
+    # -- SHOW CREATE TABLE ----------------------------------------------------------------------------------------
 
     async def show(self, call: Call, name: TableName) -> bool:
         """The table as its client has made it: with AUTO_INCREMENT where the shards have a plain column."""
@@ -267,20 +267,13 @@ class TableStatements:
         finally:
             call.scope.give_back(place, connection)
         if not isinstance(answer, Rows) or bound is None:
-            raise BUG(detail="a look at a table without rows")
-        labels = [read_column(column).name.lower() for column in answer.columns]
-        rows = [list(row) for row in answer.values()]
-        if labels[-1] == b"create table":
-            one = await ClusterCatalog(self._cluster).find(key_of(bound.sequence))
-            for row in rows:
-                row[-1] = counting(row[-1], bound.column, one)
-        elif b"extra" in labels:
-            for row in rows:
-                if (row[0] or b"").decode("utf-8", "replace").lower() == bound.column:
-                    at = labels.index(b"extra")
-                    row[at] = b" ".join(filter(None, (b"auto_increment", row[at])))
-        call.session.diagnostics, call.session.row_count, call.session.found_rows = [], -1, None
-        give_text(call, place, answer, rows)
+            raise BUG(detail="SHOW CREATE TABLE without a row")
+        one = await ClusterCatalog(self._cluster).find(key_of(bound.sequence))
+        call.session.diagnostics, call.session.row_count = [], -1
+        give_text(call, place, answer, [
+            tuple(cell if at != 1 else counting(cell, bound.column, one) for at, cell in enumerate(row))
+            for row in answer.values()
+        ])  # fmt: skip
         return True
 
     # -- the rest -------------------------------------------------------------------------------------------------
