@@ -104,6 +104,7 @@ SEQUENCE_NOT_WRITTEN = Fault(
     "look for triggers and duplicate rows on that table",
 )
 
+WRONG_SPECIFIER = Fault("", 1063, "42000", "Incorrect column specifier for column '{name}'")
 UNKNOWN_SEQUENCE = Fault("", 4091, "42S02", "Unknown SEQUENCE: '{name}'")
 SEQUENCE_EXISTS = Fault("", 1050, "42S01", "Sequence '{name}' already exists")
 SEQUENCE_RAN_OUT = Fault(

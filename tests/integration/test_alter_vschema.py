@@ -15,6 +15,7 @@ from tests.fix_oracle import Answer, ask
 from tests.fix_servers import REPOSITORY, Cluster
 from tests.fix_vgate import USERS, StartVgate, VgateProcess, run_vgate, with_addresses
 from tests.integration.asking import Connection, until
+from tests.integration.raw import Raw
 from vgate.vschema.load import load_vschema
 from vgate.vschema.model import VSchema
 
@@ -150,6 +151,27 @@ def test_a_sequence_takes_the_table_that_is_there(bare: VgateProcess, client: Co
     assert ok(client, "select next value from product.s").rows == ((77,),)
 
 
+def test_a_sequence_takes_the_named_row_that_is_there(bare: VgateProcess, client: Connection) -> None:
+    """A table beside ``vt_sequence`` would begin at 1 again, and give what the named row has given."""
+    ok(client, "use product")
+    ok(client, "create table vt_sequence (name varchar(64) not null, id bigint unsigned not null, primary key (name))")
+    ok(client, "insert into vt_sequence (name, id) values ('user_id', 41)")
+    ok(client, "alter vschema add sequence user_id")
+    assert ok(client, "select next value from user_id").rows == ((42,),)
+    assert ok(client, "select id from vt_sequence").rows == ((42,),)
+    ok(client, "alter vschema add sequence other")
+    assert ok(client, "select * from other").rows == ((0, 1, 1000),)
+
+
+def test_a_sequence_takes_that_of_vgates_own_that_is_there(bare: VgateProcess, client: Connection) -> None:
+    """No table stands behind it, which would give the same values again when it is dropped."""
+    ok(client, "create simple sequence product.own")
+    assert ok(client, "select product.own.nextval").rows == ((1,),)
+    ok(client, "alter vschema add sequence product.own")
+    assert ok(client, "select next value from product.own").rows == ((2,),)
+    refused(client, "select * from product.own", "own' doesn't exist", 1146)
+
+
 def test_who_may_not(fresh: Cluster, start_vgate: StartVgate) -> None:
     config = USERS + "  reader: {password: x, read_only: true}\n  clerk: {password: x, keyspaces: [customer]}\n"
     vgate = start_vgate(BARE, config)
@@ -255,6 +277,33 @@ def test_a_transaction_goes_on_over_a_change(bare: VgateProcess, client: Connect
         assert ok(other, "select count(*) from t where id = 1").rows == ((1,),)
         ok(other, "rollback")
     assert ok(client, "select id from t").rows == ()
+
+
+def test_a_prepared_statement_is_planned_anew(bare: VgateProcess, client: Connection) -> None:
+    ok(client, "alter vschema on t add vindex hash (id) using hash")
+    ok(client, "create table t (id bigint primary key, n int)")
+    with closing(bare.connect("customer", ssl_disabled=True)) as other:
+        raw = Raw(other)
+
+        def execute(statement: int) -> bytes:
+            """The payload of the answer's first packet."""
+            return raw.ask(b"\x17" + statement.to_bytes(4, "little") + b"\0\1\0\0\0")[4:]
+
+        insert = int.from_bytes(raw.ask(b"\x16insert into t (n) values (7)")[5:9], "little")
+        select = int.from_bytes(raw.ask(b"\x16select n from t where id = 1")[5:9], "little")
+        assert b"VT09023" in execute(insert)
+        ok(client, "alter vschema add sequence product.s")
+        ok(client, "alter vschema on t add auto_increment id using product.s")
+        assert execute(insert)[:3] == b"\0\1\1", "a row, and id 1"
+        assert execute(insert)[:3] == b"\0\1\2"
+        found = execute(select)
+        assert b"\7\0\0\0" in found
+        ok(client, "alter vschema on t drop auto_increment")
+        assert b"VT09023" in execute(insert)
+        ok(client, "alter vschema drop table t")
+        assert b"t not found in the vschema" in execute(select)
+        ok(client, "alter vschema on t add vindex hash (id)")
+        assert execute(select) == found
 
 
 def test_two_proxies_and_many_changes_lose_none(fresh: Cluster, tmp_path: Path) -> None:

@@ -6,16 +6,17 @@ What is inserted afterwards is compared with one server that counts for itself.
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from tests.fix_oracle import Answer, ask
 from tests.fix_servers import Cluster
-from tests.fix_vgate import StartVgate, VgateProcess
-from tests.integration.asking import Connection, Later
+from tests.fix_vgate import USERS, StartVgate, VgateProcess, run_vgate, with_addresses
+from tests.integration.asking import Connection, Later, until
 from vgate.vschema.load import load_vschema
 from vgate.vschema.model import Table
 
@@ -72,6 +73,11 @@ def listed(vgate: VgateProcess, table: str) -> Table | None:
     return load_vschema(path, environ={}).keyspaces["customer"].tables.get(table)
 
 
+def bumps(vgate: VgateProcess, table: str) -> bool:
+    found = listed(vgate, table)
+    return found is None or found.auto_increment is None or found.auto_increment.bumps
+
+
 def ids(connection: Connection, table: str) -> list[int]:
     return sorted(row[0] for row in ok(connection, f"select id from {table}").rows)
 
@@ -113,6 +119,68 @@ def test_every_kind(client: Connection, by: str, first: int) -> None:
     assert sequences(client) == []
     ok(client, re.sub(r"(?m)^\) .*$", ")", text))
     assert ok(client, "insert into t (n) values (1)").insert_id == first
+
+
+def test_narrow_columns_count_without_gaps_unless_told_otherwise(client: Connection) -> None:
+    """A block of GROUP would be above all that they hold."""
+    for type_ in ("tinyint", "smallint unsigned", "mediumint"):
+        ok(client, f"create table t (id {type_} auto_increment primary key, n int)")
+        assert ok(client, "insert into t (n) values (1), (2)").insert_id == 1
+        text = ok(client, "show create table t").rows[0][1]
+        assert "AUTO_INCREMENT BY" not in text
+        ok(client, "drop table t")
+        ok(client, text)
+        assert ok(client, "insert into t (n) values (1)").insert_id == 3, "as a dump would go on"
+        ok(client, "drop table t")
+    refused(client, "create table t (id smallint auto_increment by group primary key)", "BY SIMPLE")
+    ok(client, "create table t (id mediumint auto_increment by group primary key)")
+    assert "AUTO_INCREMENT BY GROUP" in ok(client, "show create table t").rows[0][1]
+
+
+def test_time_takes_bigint(client: Connection) -> None:
+    refused(client, "create table t (id int auto_increment by time primary key)", "BIGINT")
+    ok(client, "create table t (n bigint primary key, id bigint unsigned auto_increment by time, key (id))")
+    refused(client, "alter table t modify id int unsigned not null auto_increment", "BIGINT")
+    ok(client, "create table u (id int primary key)")
+    refused(client, "alter table u modify id int not null auto_increment by time", "BIGINT")
+    assert sequences(client) == ["AUTO_SEQ_t"]
+
+
+def test_what_is_shown_has_the_next_value_of_simple_and_the_start_of_group(client: Connection) -> None:
+    """One server shows the next value, too."""
+    ok(client, "create table s (id bigint auto_increment by simple primary key, n int) auto_increment = 50")
+    assert " AUTO_INCREMENT=50 " in ok(client, "show create table s").rows[0][1]
+    ok(client, "insert into s (n) values (1), (2)")
+    assert " AUTO_INCREMENT=52 " in ok(client, "show create table s").rows[0][1]
+    ok(client, "truncate table s")
+    assert "AUTO_INCREMENT=" not in ok(client, "show create table s").rows[0][1]
+    ok(client, "create table g (id bigint auto_increment primary key, n int comment 'ENGINE=x') auto_increment=500000")
+    first = ok(client, "insert into g (n) values (1)").insert_id
+    text = ok(client, "show create table g").rows[0][1]
+    assert " AUTO_INCREMENT=500000 " in text
+    ok(client, "drop table g")
+    ok(client, text)
+    assert ok(client, "insert into g (n) values (1)").insert_id == first
+
+
+def test_alter_table_does_not_change_the_kind(client: Connection) -> None:
+    ok(client, "create table t (id bigint auto_increment primary key)")
+    refused(client, "alter table t modify id bigint auto_increment by simple", "ALTER SEQUENCE")
+    refused(client, "alter table t modify id bigint auto_increment by group unit count 3 index 1", "ALTER SEQUENCE")
+    ok(client, "alter table t modify id bigint not null auto_increment by group")
+    ok(client, "alter sequence AUTO_SEQ_t change to simple start with 7")
+    ok(client, "alter table t modify id bigint not null auto_increment by simple")
+    ok(client, "alter table t modify id bigint not null auto_increment")
+    assert ok(client, "insert into t values ()").insert_id == 7
+
+
+@pytest.mark.parametrize("by", ["by simple", "by group unit count 3 index 1", "by time"])
+def test_a_copy_counts_as_its_original_does(client: Connection, by: str) -> None:
+    ok(client, f"create table t (id bigint auto_increment {by} primary key)")
+    first = ok(client, "insert into t values ()").insert_id
+    ok(client, "create table u like t")
+    assert f"AUTO_INCREMENT {by.upper()}" in ok(client, "show create table u").rows[0][1]
+    assert ok(client, "insert into u values ()").insert_id >= first
 
 
 def test_time_ids_rise(client: Connection) -> None:
@@ -241,15 +309,47 @@ def test_the_greatest_id_of_all_leaves_none(client: Connection, by: str) -> None
     assert ids(client, "t") == [18446744073709551614]
 
 
-def test_one_of_many_who_make_a_table_makes_it(free: VgateProcess, client: Connection) -> None:
+def test_what_cannot_count_is_refused_as_by_a_server(client: Connection, fresh: Cluster) -> None:
+    """The shards are sent a column that does not count, so they do not complain."""
+    with closing(fresh.plain.connect("customer")) as plain:
+        for column in ("varchar(20)", "decimal(20, 0)", "date", "varbinary(8)", "enum('1', '2')"):
+            sql = f"create table t (n int primary key, id {column} auto_increment, key (id))"
+            answer = ask(client, sql).error
+            assert answer == ask(plain, sql).error == (1063, "Incorrect column specifier for column 'id'"), column
+        ok(client, "create table t (n int primary key, id varchar(20), key (id))")
+        refused(client, "alter table t modify id varchar(20) auto_increment", "Incorrect column specifier", 1063)
+    assert sequences(client) == []
+
+
+def test_given_ids_may_be_left_unheard(free: VgateProcess, client: Connection) -> None:
+    """``bump: false`` is the table's, whatever it is called."""
+    ok(client, "create table t (n bigint primary key, id bigint auto_increment by simple, key (id))")
+    path = free.directory / "vschema.yaml"
+    path.write_text(path.read_text().replace("AUTO_SEQ_t}", "AUTO_SEQ_t, bump: false}"))
+    free.process.send_signal(signal.SIGHUP)
+    until(lambda: "taken up as version" in free.errors, "the edit was not taken up")
+    ok(client, "insert into t values (1, 500)")
+    assert ok(client, "insert into t (n) values (2)").insert_id == 1
+    ok(client, "rename table t to u")
+    ok(client, "insert into u values (3, 1000)")
+    assert ok(client, "insert into u (n) values (4)").insert_id == 2
+    ok(client, "alter table u change id other bigint not null auto_increment")
+    ok(client, "insert into u values (5, 2000)")
+    assert ok(client, "insert into u (n) values (6)").insert_id == 3
+    assert not bumps(free, "u")
+
+
+@pytest.mark.parametrize("existence", ["", "if not exists "])
+def test_one_of_many_who_make_a_table_makes_it(free: VgateProcess, client: Connection, existence: str) -> None:
     others = [free.connect("customer") for _ in range(5)]
     try:
-        made = [Later(one, "create table t (id bigint auto_increment primary key)") for one in others]
+        made = [Later(one, f"create table {existence}t (id bigint auto_increment primary key)") for one in others]
         answers = [one.result() for one in made]
     finally:
         for one in others:
             one.close()
-    assert sum(answer.error is None for answer in answers) == 1, answers
+    errors = [answer.error[0] for answer in answers if answer.error is not None]
+    assert errors == ([] if existence else [1050] * 4), answers
     assert sequences(client) == ["AUTO_SEQ_t"]
     assert ok(client, "insert into t values ()").insert_id
 
@@ -298,3 +398,40 @@ def test_columns_can_be_shown_with_autocommit_off(free: VgateProcess, client: Co
             assert len(ok(client, sql).rows) == (0 if "nothing" in sql else 1 if "create" in sql else 2)
             ok(client, "commit")
             ok(other, "alter table t comment 'x'")
+
+
+def test_two_vgates_make_the_same_tables(fresh: Cluster, tmp_path: Path) -> None:
+    """What one has written into the file the other has not read yet, and need not have."""
+    path = tmp_path / "vschema.yaml"
+    path.write_text(with_addresses(FREE, fresh))
+    (tmp_path / "vgate.yaml").write_text(USERS)
+    made = "create table if not exists t{} (id bigint auto_increment by simple primary key)"
+    with ExitStack() as stack:
+        clients: list[Connection] = []
+        for number in range(2):
+            (tmp_path / str(number)).mkdir()
+            config = ["--config", str(tmp_path / "vgate.yaml"), "--listen", "127.0.0.1:0"]
+            vgate = run_vgate(tmp_path / str(number), ["serve", "--vschema", str(path), *config])
+            stack.callback(vgate.kill)
+            clients.append(stack.enter_context(closing(vgate.connect("customer"))))
+        first, second = clients
+        for number in range(4):
+            ok(first, made.format(number))
+            assert ok(second, made.format(number)).warnings == 1
+            assert ok(second, f"insert into t{number} values ()").insert_id == 1
+            assert ok(first, f"insert into t{number} values ()").insert_id == 2
+        ok(first, "create table u (id bigint auto_increment by simple primary key)")
+        refused(second, "create table u (id bigint auto_increment by simple primary key)", "already exists", 1050)
+        assert ok(first, "insert into u values ()").insert_id == 1
+
+
+def test_a_table_that_is_there_is_not_taken_over(free: VgateProcess, client: Connection, fresh: Cluster) -> None:
+    """Who knows by what its rows lie?"""
+    for shard in ("-80", "80-"):
+        ok(client, f"use `customer:{shard}`")
+        ok(client, "create table t (id bigint primary key)")
+    ok(client, "use customer")
+    refused(client, "create table t (id bigint auto_increment primary key)", "already exists", 1050)
+    assert ok(client, "create table if not exists t (id bigint auto_increment primary key)").warnings == 1
+    assert listed(free, "t") is None
+    assert sequences(client) == []

@@ -196,6 +196,44 @@ def test_copies_that_differ_are_found(oracle: Oracle) -> None:
     assert ("it",) in oracle.cluster.shards["customer/-80"].query("select name from country", "customer")
 
 
+@pytest.mark.parametrize("shard", ["-80", "80-"])
+def test_a_write_that_one_shard_cannot_do_is_on_none(oracle: Oracle, shard: str) -> None:
+    """Nor is the transaction lost that it was in."""
+    client = oracle.vgate
+    before = copies(oracle, "select * from country order by id")
+    ok(client, "set session innodb_lock_wait_timeout = 1")
+    with closing(oracle.cluster.shards[f"customer/{shard}"].connect("customer", autocommit=False)) as locking:
+        ok(locking, "select * from country where id = 2 for update")
+        assert (ask(client, "update country set name = concat(name, 'x')").error or (0,))[0] == 1205
+        assert copies(oracle, "select * from country order by id") == before
+        ok(client, "begin")
+        ok(client, "update country set name = 'kept' where id = 1")
+        assert (ask(client, "update country set name = concat(name, 'y')").error or (0,))[0] == 1205
+        assert ok(client, "select name from country order by id").rows == (("kept",), ("fr",), ("it",))
+        ok(client, "commit")
+    one, other = copies(oracle, "select id, name from country order by id")
+    assert one == other == ((1, "kept"), (2, "fr"), (3, "it"))
+
+
+def test_a_shard_that_is_gone_lets_no_write_happen(oracle: Oracle) -> None:
+    """Reads are answered by the others."""
+    client = oracle.vgate
+    ok(client, "begin")
+    ok(client, "insert into country (id, name, at) values (4, 'es', null)")
+    gone = oracle.cluster.shards["customer/80-"]
+    gone.kill()
+    try:
+        assert ask(client, "update country set name = 'x' where id = 1").error is not None
+        ask(client, "rollback")
+        assert ask(client, "insert into country (id, name, at) values (5, 'pt', null)").error is not None
+        assert ok(client, "select count(*) from country").rows == ((3,),)
+    finally:
+        gone.restart()
+    ok(client, "insert into country (id, name, at) values (6, 'be', null)")
+    one, other = copies(oracle, "select id from country order by id")
+    assert one == other == ((1,), (2,), (3,), (6,))
+
+
 def test_many_writers_leave_the_copies_equal(oracle: Oracle) -> None:
     def write(number: int) -> None:
         with closing(oracle.process.connect("customer")) as client:

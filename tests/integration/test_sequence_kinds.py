@@ -227,6 +227,77 @@ def test_prepared_statements(client: Client) -> None:
         assert client.rows(f"select uname from customer where id = {value}") == (("77",),)
 
 
+def test_prepared_looks_at_definitions(client: Client) -> None:
+    """They belong to the keyspace that was in use when they were prepared, as with a server."""
+    client.run("create simple sequence s increment by 7", "create sequence t")
+    prepared = Prepared(client)
+    shown, made = prepared.prepare("show sequences like 's%'"), prepared.prepare("show create sequence s")
+    listed = prepared.prepare("select name from information_schema.sequences where increment_by = ?")
+    client.run("use customer")
+    for _ in range(2):
+        (row,) = prepared.execute(shown)
+        assert b"\x07product\x01s\x011" in row
+        assert prepared.execute(listed, 7) == [b"\0\0\x01s"]
+        assert prepared.execute(listed, 8) == []
+    client.run("use product")
+    (row,) = prepared.execute(made)
+    assert b"CREATE SIMPLE SEQUENCE `s`" in row
+    client.run("drop sequence s")
+    assert prepared.execute(shown) == []
+
+
+def test_vexplain_tells_of_sequences(client: Client) -> None:
+    client.run("use customer", CUSTOMER, "create simple sequence s")
+    assert client.column("vexplain select s.nextval") == ["next value of sequence customer.s"]
+    lines = client.column("vexplain insert into customer values (s.nextval, lastval(s))")
+    assert lines[:3] == [
+        "next value of sequence customer.s", "last value of sequence customer.s",
+        "insert into customer.customer: rows split by shard",
+    ]  # fmt: skip
+    assert client.column("select s.nextval") == [1], "nothing was asked"
+
+
+def test_what_is_no_sequence(client: Client) -> None:
+    """A server's own are not asked on a sharded keyspace, so there a call can only be of one that is missing."""
+    client.run("use customer", CUSTOMER)
+    for sql in ("select nextval(nobody)", "select lastval(nobody)", "insert into customer values (nextval(nobody), 1)",
+                "set @a = next value for customer.nobody"):  # fmt: skip
+        assert client.error(sql) == (4091, "Unknown SEQUENCE: 'customer.nobody'"), sql
+
+
+@pytest.mark.parametrize("keyspace", ["product", "customer"])
+def test_set_and_do(client: Client, keyspace: str) -> None:
+    client.run(f"use {keyspace}", "create simple sequence s", "set @a = s.nextval, @b = nextval(s) + 10")
+    assert client.rows("select @a, @b") == ((1, 12),)
+    client.run("do s.nextval, next value for s", "set @c = s.currval", "do sleep(0)", "/* so */ do 1")
+    assert client.rows("select @c, s.nextval") == ((4, 5),)
+    assert client.error("set @a = (select s.nextval)")[0] == 1235
+
+
+@pytest.mark.parametrize("keyspace", ["product", "customer"])
+def test_statements_prepared_by_name(client: Client, keyspace: str) -> None:
+    client.run("use customer", CUSTOMER, "use product", CUSTOMER, f"use {keyspace}", "create simple sequence s")
+    for name, sql in (
+        ("one", "select s.nextval"), ("many", "select nextval(s) from dual where count = ?"),
+        ("more", "select s.nextval + ?, 1"), ("insertion", "insert into customer values (s.nextval, ?)"),
+        ("shown", "show sequences"), ("made", "create simple sequence another start with 7"),
+        ("listed", "select name, value from information_schema.sequences where type = ?"),
+    ):  # fmt: skip
+        client.run(f"prepare {name} from '{sql}'")
+    client.run("set @n = 3, @k = 'SIMPLE'")
+    assert client.column("execute one") == [1]
+    assert client.column("execute one") == [2]
+    assert client.column("execute many using @n") == [3, 4, 5]
+    assert client.rows("execute more using @n") == ((9, 1),)
+    client.run("execute insertion using @k", "execute insertion using @k")
+    assert client.rows("select * from customer order by id") == ((7, "SIMPLE"), (8, "SIMPLE"))
+    assert [row[1] for row in client.rows("execute shown")] == ["s"]
+    client.run("execute made")
+    assert client.rows("execute listed using @k") == (("another", "7"), ("s", "9"))
+    assert client.error("prepare wrong from 'select s.nextval +'")[0] == 1064
+    assert client.error("prepare wrong from 'insert into nowhere values (s.nextval)'")[0] == 1146
+
+
 def test_what_a_server_would_work_out_for_each_row_is_refused(client: Client) -> None:
     client.run("create table plain (id bigint, nextval int)", "insert into plain values (1, 5)", "create sequence s")
     for sql in (

@@ -245,8 +245,8 @@ class LoadRun:
 
     def _check_id(self, row: FileRow, position: int, column: str) -> None:
         """An id that a server would count for itself, or change, is none."""
-        field = self._field(row, position, column)
-        if _WHOLE.fullmatch(field):
+        field = row.fields[position] if position < len(row.fields) else None
+        if field is not None and _WHOLE.fullmatch(field):
             self.highest = max(self.highest, int(field))
         else:
             raise UNSUPPORTED(

@@ -49,6 +49,8 @@ _SMALL = (
     "--max-connections=500",
     "--max-allowed-packet=64M",
     "--performance-schema=OFF",
+    # The machine's slots for it (fs.aio-max-nr) are few; MySQL does not start where they are taken.
+    "--innodb-use-native-aio=OFF",
 )
 _FLAVOURED = {
     Flavour.MARIADB: ("--innodb-log-file-size=16M",),
@@ -315,14 +317,17 @@ async def _initialise(programs: Programs, data: Path) -> None:
             *([f"--basedir={programs.install_db.parent.parent}"] if tarball else []), *small,
             "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
         ]  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    try:
-        output, _ = await process.communicate()
-    except asyncio.CancelledError:
-        await _end(process)
-        raise
+    # A server that starts takes away the #sql files of every other that shares its temporary directory.
+    with tempfile.TemporaryDirectory(prefix=".tmp.", dir=data.parent, ignore_cleanup_errors=True) as temporary:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT, env={**os.environ, "TMPDIR": temporary},
+        )  # fmt: skip
+        try:
+            output, _ = await process.communicate()
+        except asyncio.CancelledError:
+            await _end(process)
+            raise
     if process.returncode != 0:
         said = output.decode("utf-8", "replace")[-LOG_TAIL:]
         raise LocalError(f"{programs.label}: initialising a data directory failed ({' '.join(command)}):\n{said}")

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from vgate.errors import TABLE_NOT_LISTED, UNSUPPORTED
+from vgate.errors import TABLE_NOT_LISTED, UNSUPPORTED, WRONG_SPECIFIER
+from vgate.planner.ddl import ADDS_COUNTER
 from vgate.planner.definitions import (
     ColumnDef,
     Counter,
@@ -34,29 +35,47 @@ from vgate.sql.lexer import LexMode
 from vgate.vschema.model import ColumnVindex, DdlOptions, Keyspace, Table, TableName, TableType, VSchema
 from vgate.vschema.names import OWN_SEQUENCE
 
-_INTEGERS: Final = re.compile(r"(?:tiny|small|medium|big)?int(?:eger)?\b|serial\b")
+_INTEGERS: Final = re.compile(r"(?:tiny|small|medium|middle|big)?int(?:eger|[12348])?\b|bool(?:ean)?\b|serial\b")
+_FLOATS: Final = re.compile(r"(?:float|double|real)\b")
+_SMALL: Final = re.compile(r"(?:tiny|small|medium)int\b|(?:int[123]|middleint|bool(?:ean)?)\b")
+_TINY: Final = re.compile(r"(?:tiny|small)int\b|(?:int[12]|bool(?:ean)?)\b")
+_WIDE: Final = re.compile(r"bigint\b|int8\b")
 _TEXTS: Final = re.compile(r"(?:national |n)?(?:var)?char(?:acter)?\b|(?:tiny|medium|long)?text\b")
 _BYTES: Final = re.compile(r"(?:var)?binary\b|(?:tiny|medium|long)?blob\b")
 
 
 @dataclass(frozen=True, slots=True)
 class NewSequence:
-    """A sequence for a column: its kind (empty: the default), unit, and first value (None: behind all there is)."""
+    """A sequence for a column: its kind (empty: GROUP), unit, and first value (None: behind all there is).
+
+    ``like``: the sequence whose kind and unit it has.
+    """
 
     name: TableName
     column: str
     kind: str = ""
     unit: tuple[int, int] | None = None
     start: int | None = None
+    like: TableName | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSequence:
+    """What a statement says of a column that goes on counting by its table's own sequence."""
+
+    column: str
+    type: str
+    counter: Counter
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
     """What a statement that defines a table comes to.
 
-    ``text`` is for the shards. ``changes`` and ``sequence`` come before it, ``unbinds`` (its table's own sequence is no
-    longer used), ``rebinds`` (the bound column has another name) and ``restart`` (the next id) after it. ``notes`` are
-    warnings for the client.
+    ``text`` is for the shards. ``kept`` is checked first; ``changes`` and ``sequence`` come before the shards,
+    ``unbinds`` (the table's own sequence is no longer used), ``rebinds`` (the bound column has another name) and
+    ``restart`` (the next id) after them. ``notes`` are warnings for the client. ``creates``: a table that is there
+    already is left as it is.
     """
 
     table: TableName
@@ -67,6 +86,8 @@ class Definition:
     rebinds: str = ""
     restart: int | None = None
     notes: tuple[str, ...] = ()
+    kept: KeptSequence | None = None
+    creates: bool = False
 
 
 def sequence_of(table: TableName) -> TableName:
@@ -92,9 +113,10 @@ def read_definition(text: bytes, mode: LexMode, keyspace: str | None, vschema: V
     verb = words.word()
     words.at += 1
     if verb == "create":
-        words.accept("or", "replace")
+        replaces = words.accept("or", "replace")
         if words.accept("table"):
-            return _create(words, keyspace, vschema)
+            definition = _create(words, keyspace, vschema)
+            return None if definition is None else replace(definition, creates=not replaces)
         if words.accept("unique"):
             return _unique_index(words, keyspace, vschema)
     elif verb == "alter":
@@ -199,8 +221,12 @@ class _Rules:
                 edits.append((where, b""))
         return _edited(text, span, edits)
 
-    def bind(self, column: str, counter: Counter, start: int | None) -> NewSequence | None:
-        """A sequence for a counting column, unless it has one."""
+    def bind(
+        self, column: str, type_: str, counter: Counter, start: int | None, like: TableName | None = None
+    ) -> NewSequence | None:
+        """A sequence for a counting column, unless it has one. Raises WRONG_SPECIFIER, which the shards do not see."""
+        if type_ and not (_INTEGERS.match(type_) or _FLOATS.match(type_)):
+            raise WRONG_SPECIFIER(name=column)
         if self.bound == column:
             if counter.kind and not owns_sequence(self.listed):
                 raise UNSUPPORTED(
@@ -218,7 +244,32 @@ class _Rules:
             )
         self.bound = column
         _check_unit(counter)
-        return NewSequence(sequence_of(self.name), column, counter.kind, counter.unit, start)
+        kind = counter.kind or ("" if counter.unit is not None else default_kind(type_))
+        if kind != default_kind(type_):
+            self._check_fits(column, type_, kind)
+        return NewSequence(sequence_of(self.name), column, kind, counter.unit, start, like)
+
+    def _check_fits(self, column: str, type_: str, kind: str) -> None:
+        """Raises UNSUPPORTED where the column can hold none of the kind's values."""
+        if kind in ("", "group") and _TINY.match(type_):
+            raise UNSUPPORTED(
+                construct=f"AUTO_INCREMENT BY GROUP for {self.name}.{column}, whose type {type_} ends below the first"
+                " block; say BY SIMPLE, or leave BY out"
+            )
+        if kind == "time":
+            check_wide(self.name, column, type_)
+
+
+def default_kind(type_: str) -> str:
+    """The kind of sequence for a column without BY: GROUP (empty), but where blocks would soon use the type up."""
+    return "simple" if _SMALL.match(type_) else ""
+
+
+def check_wide(table: TableName, column: str, type_: str) -> None:
+    """Raises UNSUPPORTED for a column that cannot hold a TIME sequence's values."""
+    if not _WIDE.match(type_):
+        construct = f"AUTO_INCREMENT BY TIME for {table}.{column}, whose type is {type_}: it takes BIGINT"
+        raise UNSUPPORTED(construct=construct)
 
 
 def _check_unit(counter: Counter) -> None:
@@ -250,7 +301,7 @@ def _create(words: Words, keyspace: str | None, vschema: VSchema) -> Definition 
         _place(rules, body)
     sequence = None
     if counting is not None and counting.counter is not None:
-        sequence = rules.bind(counting.name, counting.counter, body.start or 1)
+        sequence = rules.bind(counting.name, counting.type, counting.counter, body.start or 1)
     pieces = [rules.element(words.text, one, span) for one, span in zip(body.elements, body.spans, strict=True)]
     text = _spliced(words.text, (body.spans[0][0], body.spans[-1][1]), pieces)
     return Definition(name, text, tuple(rules.changes), sequence, notes=tuple(rules.notes))
@@ -275,7 +326,8 @@ def _create_like(words: Words, rules: _Rules, keyspace: str | None, vschema: VSc
             rules.changes.append(AddVindex(rules.name.keyspace, rules.name.table, one.vindex.name, one.columns))
     sequence = None
     if owns_sequence(original) and original.auto_increment is not None and not rules.bound:
-        sequence = rules.bind(original.auto_increment.column, Counter((0, 0)), 1)
+        column = original.auto_increment.column
+        sequence = rules.bind(column, "", Counter((0, 0)), 1, like=sequence_of(original.name))
     return Definition(rules.name, words.text, tuple(rules.changes), sequence)
 
 
@@ -347,8 +399,9 @@ def _alter(words: Words, keyspace: str | None, vschema: VSchema) -> Definition |
     whole = span_of(words, range(parts[0].start, parts[-1].stop)) if parts else (0, 0)
     text = _spliced(words.text, whole, pieces) if parts else words.text
     return Definition(
-        name, text, tuple(rules.changes), made.sequence, made.unbinds, made.rebinds, made.restart, tuple(rules.notes)
-    )
+        name, text, tuple(rules.changes), made.sequence, made.unbinds, made.rebinds, made.restart, tuple(rules.notes),
+        made.kept,
+    )  # fmt: skip
 
 
 class _Altered:
@@ -362,6 +415,7 @@ class _Altered:
         self.unbinds = False
         self.rebinds = ""
         self.restart: int | None = None
+        self.kept: KeptSequence | None = None
 
     def part(self, part: range) -> bytes:
         """What the shards are sent of a part."""
@@ -398,7 +452,7 @@ class _Altered:
         element = read_element(words, range(begin, part.stop))
         span = span_of(words, range(begin, part.stop))
         if isinstance(element, ColumnDef) and element.counter is not None:
-            raise UNSUPPORTED(construct=_ADDS_COUNTER)
+            raise UNSUPPORTED(construct=ADDS_COUNTER)
         head = words.text[span_of(words, part)[0] : span[0]]
         return head + self.rules.element(words.text, element, span)
 
@@ -407,7 +461,7 @@ class _Altered:
         if body is None:
             return self._whole(part)
         if body.counting is not None:
-            raise UNSUPPORTED(construct=_ADDS_COUNTER)
+            raise UNSUPPORTED(construct=ADDS_COUNTER)
         text = self.words.text
         pieces = [self.rules.element(text, one, span) for one, span in zip(body.elements, body.spans, strict=True)]
         start, end = span_of(self.words, part)
@@ -427,18 +481,16 @@ class _Altered:
             self.unbinds = self.unbinds or (self.own and before == rules.bound)
         elif before == rules.bound:
             _check_unit(element.counter)
+            if self.own:
+                self.kept = KeptSequence(element.name, element.type, element.counter)
+            elif element.counter.kind:
+                rules.bind(element.name, element.type, element.counter, None)  # which says why not
             if element.name != before:
                 self.rebinds = rules.bound = element.name
         else:
-            self.sequence = rules.bind(element.name, element.counter, None)
+            self.sequence = rules.bind(element.name, element.type, element.counter, None)
         span = span_of(words, range(begin, part.stop))
         return words.text[span_of(words, part)[0] : span[0]] + rules.column(words.text, element, span)
-
-
-_ADDS_COUNTER: Final = (
-    "ADD of an AUTO_INCREMENT column, for which every shard would count by itself; add it without, fill it, and"
-    " MODIFY it then"
-)
 
 
 def _alter_parts(words: Words) -> list[range]:

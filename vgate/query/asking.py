@@ -86,10 +86,20 @@ class SequenceWords:
             if name is not None:
                 names[written] = name
         ours = tuple(call for call in found.calls if call.sequence in names)
+        self._check_known(text, found, names)
         if not ours:
             return None
         self._check(found, ours, names)
         return replace(found, calls=ours), names
+
+    def _check_known(self, text: bytes, asking: Asking, names: dict[Written, TableName]) -> None:
+        """Raises UNKNOWN_SEQUENCE for a call that can be nothing else, as no server of a sharded keyspace is asked."""
+        keyspaces = self._conversation.gate.cluster.vschema.keyspaces
+        for call in asking.calls:
+            keyspace = keyspaces.get(call.sequence.keyspace or self._session.target.keyspace or "")
+            column = text[call.start : call.end].lower().endswith((b"nextval", b"currval"))
+            if keyspace is not None and keyspace.sharded and call.sequence not in names and not column:
+                raise UNKNOWN_SEQUENCE(name=TableName(keyspace.name, call.sequence.name))
 
     async def find(self, written: Written) -> TableName | None:
         """The full name of a sequence of vgate's own, or of one that the VSchema declares; None if it is neither."""
@@ -112,6 +122,20 @@ class SequenceWords:
                 raise NEXTVAL_PLACE(name=names[call.sequence], where=where)
         if asking.count is not None and not asking.alone:
             raise UNSUPPORTED(construct="WHERE COUNT = n with anything but sequences in the select list")
+
+    async def explained(self, text: bytes, shape: bytes) -> tuple[list[str], bytes | None]:
+        """What VEXPLAIN says of a statement's sequences, and the rest of it (None: no rest). Raises SqlError."""
+        if self._session.target.shard is not None or ASKS.search(shape) is None:
+            return [], text
+        found = await self.asking(text)
+        if found is None:
+            return [], text
+        asking, names = found
+        lines = [
+            f"{'next' if is_next else 'last'} value of sequence {names[written]}"
+            for written, is_next in dict.fromkeys((call.sequence, call.next) for call in asking.calls)
+        ]
+        return lines, None if asking.alone else answered(text, asking, [b"1"] * len(asking.calls))
 
     # -- answers --------------------------------------------------------------------------------------------------
 
@@ -168,6 +192,20 @@ class SequenceWords:
         if asking.verb == "select":
             cells = [b"CAST(%b AS SIGNED)" % cell for cell in cells]
         return answered(text, asking, cells)
+
+    async def stand_in(self, text: bytes, shape: bytes) -> bytes | None:
+        """What a server can judge in the place of a statement: without what asks for values; None for what is vgate's
+        business alone. ``text`` itself where it is not about sequences. Raises SqlError.
+        """
+        if self._session.target.shard is not None:
+            return text
+        if self.definitions.is_ours(text, shape):
+            return None
+        found = await self.asking(text) if ASKS.search(shape) else None
+        if found is None:
+            return text
+        asking, _ = found
+        return None if asking.alone else answered(text, asking, [b"1"] * len(asking.calls))
 
     async def _select(self, asking: Asking, names: dict[Written, TableName], text: bytes, out: Output) -> None:
         """``SELECT seq.NEXTVAL, ... [WHERE COUNT = n]``: a row, or n."""

@@ -180,6 +180,11 @@ class Conversation(FastPath):
                 raise EMPTY_QUERY()
             out.ok()  # a comment is a statement, be it one for servers of another version
             return True
+        if word == b"set":
+            asked = await self._asked(word, text, shape, slots, out)
+            if isinstance(asked, bool):
+                return asked
+            text, shape, slots = asked
         if word in FIRST_WORDS and (word != b"select" or _NEXT.search(shape)):
             own = recognise(text, self.mode)
             if own is not None:
@@ -191,12 +196,11 @@ class Conversation(FastPath):
                 raise UNSUPPORTED(construct="KILL of anything but a connection's number")
         if word == b"select" and await self.own.local_select(shape, text, out):
             return True
-        if self.session.target.shard is None:  # who aims at a shard means its server's own sequences
-            rest = await self.asking.answer(word, text, shape, out)
-            if isinstance(rest, bool):
-                return rest
-            if rest is not text:
-                text, shape, slots = await self.read(rest)
+        if word != b"set":
+            asked = await self._asked(word, text, shape, slots, out)
+            if isinstance(asked, bool):
+                return asked
+            text, shape, slots = asked
         if word in NAMING:
             done = await self.by_name.answer(text, out)
             if done is not None:
@@ -207,6 +211,19 @@ class Conversation(FastPath):
         if cached.found.pins == VARIABLE:
             return await self.variables.statement(text, cached, slots, out)
         return await self.execute(cached, self.call(text, slots, out, cached))
+
+    async def _asked(
+        self, word: bytes, text: bytes, shape: bytes, slots: Slots, out: Output
+    ) -> bool | tuple[bytes, bytes, Slots]:
+        """Answer a statement about sequences: then a bool, as ``statement`` has it. Else the one that is to run: values
+        are in the places of what asks for them.
+        """
+        if self.session.target.shard is not None:  # who aims at a shard means its server's own sequences
+            return text, shape, slots
+        rest = await self.asking.answer(word, text, shape, out)
+        if isinstance(rest, bool):
+            return rest
+        return (text, shape, slots) if rest is text else await self.read(rest)
 
     async def cached(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
         """The plan of a statement, made if it is new."""

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from weakref import WeakValueDictionary
 
 from vgate.backend.cluster import Cluster
 from vgate.errors import VSCHEMA_FILE, VSCHEMA_RESTART, VgateError
@@ -40,6 +41,7 @@ class LivingVSchema:
     stamp: Stamp | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _making: WeakValueDictionary[TableName, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     # -- changes --------------------------------------------------------------------------------------------------
 
@@ -56,6 +58,20 @@ class LivingVSchema:
             vschema, self.stamp = await asyncio.to_thread(self.file.change, changes, self._accept)
             await self._publish(vschema)
         await self.siblings.tell("vschema")
+
+    async def catch_up(self) -> bool:
+        """Take up what others have written into the file meanwhile; False where that is nothing."""
+        if self.file is None or self.file.stamp() == self.stamp:
+            return False
+        await self.reload()
+        return True
+
+    def making(self, table: TableName) -> asyncio.Lock:
+        """Held by the one statement that makes a table of that name, with what belongs to it."""
+        lock = self._making.get(table)
+        if lock is None:
+            lock = self._making[table] = asyncio.Lock()
+        return lock
 
     def _accept(self, found: VSchema) -> None:
         """Raises VSCHEMA_RESTART where a vgate that runs cannot take it up."""

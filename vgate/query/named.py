@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import Output
-from vgate.errors import EMPTY_QUERY, NO_DATABASE, UNKNOWN_NAME, UNREADABLE, UNSUPPORTED, WRONG_USING
+from vgate.errors import (
+    EMPTY_QUERY,
+    NO_DATABASE,
+    UNKNOWN_NAME,
+    UNREADABLE,
+    UNSUPPORTED,
+    WRONG_USING,
+    SqlError,
+)
 from vgate.planner.build import syntax_error
 from vgate.planner.plan import Refuse, VindexRows
 from vgate.query.speaking import Speech, Value
@@ -90,7 +98,7 @@ class NamedStatements:
             raise words.syntax()
         self._kept.pop(name, None)
         self._elsewhere.discard(name)
-        if self._conversation.own.tied_place() is not None:
+        if self._conversation.own.tied_place() is not None and not await self._is_of_sequences(words):
             self._elsewhere.add(name)
             return None
         text = await self._text(words)
@@ -98,6 +106,18 @@ class NamedStatements:
         self._kept[name] = await self._read(text)
         self._note_done(out)
         return True
+
+    async def _is_of_sequences(self, words: _Words) -> bool:
+        """True for a text that no server could prepare, as it is about vgate's sequences."""
+        at = words.at
+        try:
+            text = await self._text(words)
+            template = read_template(text, self._conversation.mode)
+            return await self._conversation.asking.stand_in(template.stand_in, template.shape) is not template.stand_in
+        except (SqlError, LexError, VersionedComment):  # the server has a say in it
+            return False
+        finally:
+            words.at = at
 
     async def _text(self, words: _Words) -> bytes:
         """The statement's text, a literal's or a variable's. Raises the errors a server has for what is neither."""
@@ -139,9 +159,13 @@ class NamedStatements:
         conversation = self._conversation
         if isinstance(recognise(template.stand_in, conversation.mode), _NO_SERVERS):
             return
-        call = conversation.call(template.text, [], Output(conversation.down, self._session), None)
+        stand_in = await conversation.asking.stand_in(template.stand_in, template.shape)
+        if stand_in is None:
+            return
+        whole = template.text if stand_in is template.stand_in else stand_in
+        call = conversation.call(whole, [], Output(conversation.down, self._session), None)
         target = self._session.target.keyspace
-        text = Mentions(template.stand_in, conversation.mode).without_into(lambda name: None)
+        text = Mentions(stand_in, conversation.mode).without_into(lambda name: None)
         _, shape, _ = await conversation.read(text)
         planned = await conversation.planned(text, shape, target)
         if isinstance(planned.plan, VindexRows):

@@ -474,8 +474,11 @@ class OwnStatements:
         return b"%d" % self._count(name.decode())
 
     async def _explain(self, text: bytes, out: Output) -> None:
-        planned, slots = await self.conversation.plan_for_explain(text)
-        lines = explain(planned, slots).splitlines()
+        _, shape, _ = await self.conversation.read(text)
+        lines, rest = await self.conversation.asking.explained(text, shape)
+        if rest is not None:
+            planned, slots = await self.conversation.plan_for_explain(rest)
+            lines += explain(planned, slots).splitlines()
         out.rows([text_column("VEXPLAIN")], [[line.encode()] for line in lines])
 
     # -- the VSchema ----------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from vgate.engine.cursor import Cursor
 from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of, text_for
+from vgate.engine.single import run_single
 from vgate.engine.vindex_rows import without_rows
 from vgate.errors import (
     EMPTY_QUERY,
@@ -32,18 +33,18 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.planner.build import syntax_error
-from vgate.planner.plan import AnyShard, Insert, Pass, Planned, Refuse, Route, Schemas, VindexRows
+from vgate.planner.plan import Access, AnyShard, Insert, Pass, Planned, Refuse, Route, Schemas, VindexRows
 from vgate.query.asking import ASKS
 from vgate.query.cache import Cached
 from vgate.query.known import KnownExecution, known_execution
-from vgate.query.sequence_ddl import WORDS
+from vgate.query.sequence_ddl import CREATE_COLUMNS, WORDS
 from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.session.session import Diagnostic
 from vgate.sql.lexer import LexError, VersionedComment
 from vgate.sql.nextval import Asking
 from vgate.sql.parameters import Template, literal, read_template
 from vgate.sql.qualify import qualified
-from vgate.sql.sequences import SequenceStatement, recognise_sequence
+from vgate.sql.sequences import SequenceStatement, ShowCreateSequence, recognise_sequence
 from vgate.sql.statements import SelectNext, Statement, recognise
 from vgate.sql.versioned import expand
 from vgate.transactions.scope import Place
@@ -55,7 +56,15 @@ from vgate.wire.prepare import Handle
 if TYPE_CHECKING:
     from vgate.query.conversation import Conversation
 
-Own = Statement | Asking | SequenceStatement
+
+@dataclass(frozen=True, slots=True)
+class SequenceLook:
+    """A look at sequences' definitions: what the metadata keyspace's server is asked, of the keyspace then in use."""
+
+    text: bytes
+
+
+Own = Statement | Asking | SequenceLook | SequenceStatement
 """What the session answers itself."""
 
 READ_ONLY: Final = 1
@@ -96,6 +105,10 @@ class PreparedStatement:
             raise MALFORMED(what=str(error)) from None
         self.types = bound.types
         return bound
+
+
+def _ahead(statement: PreparedStatement) -> dict[int, bytes]:
+    return {index: bytes(value) for index, value in statement.long_data.items()}
 
 
 class PreparedStatements:
@@ -153,8 +166,13 @@ class PreparedStatements:
             columns = tuple(bigint_column(item.name).payload() for item in own.items)
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, columns), sequence)
             return
+        if isinstance(own, SequenceLook):
+            handle = await self._show(own.text, await conversation.asking.definitions.place())
+            self._answer(template, own, handle, sequence)
+            return
         if own is not None:
-            self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, ()), sequence)
+            columns = tuple(one.payload() for one in CREATE_COLUMNS) if isinstance(own, ShowCreateSequence) else ()
+            self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, columns), sequence)
             return
         place, text = await self._place(template)
         handle = await self._show(text, place)
@@ -164,14 +182,15 @@ class PreparedStatements:
             raise UNSUPPORTED(construct="a prepared statement whose parameters vgate counts otherwise than the server")
         self._answer(template, None, handle, sequence)
 
-    async def _of_sequences(self, template: Template) -> Asking | SequenceStatement | None:
-        """A statement that asks for sequences' values, or changes them. Raises UNSUPPORTED for what is only text."""
+    async def _of_sequences(self, template: Template) -> Asking | SequenceLook | SequenceStatement | None:
+        """A statement that asks for sequences' values, changes them or shows them. Raises UNSUPPORTED."""
         conversation = self._conversation
         if conversation.session.target.shard is not None:
             return None
         if WORDS.search(template.shape) is not None:
-            if conversation.asking.definitions.is_look(template.text, template.shape):
-                raise UNSUPPORTED(construct="a prepared statement about sequences' definitions; ask it as text")
+            look = conversation.asking.definitions.look(template.text, template.shape)
+            if look is not None:
+                return SequenceLook(look)
             statement = recognise_sequence(template.text, conversation.mode)
             if statement is not None:
                 return statement
@@ -268,6 +287,11 @@ class PreparedStatements:
         if isinstance(own, SelectNext):
             await self._next(own, bound, out)
             return
+        if isinstance(own, SequenceLook):
+            call = conversation.call(own.text, [], out, None)
+            call.execution = Execution(own.text, bound, payload, _ahead(statement))
+            await run_single(call, await conversation.asking.definitions.place(), own.text, Access.READ)
+            return
         literals = self.literals(bound)
         if own is not None or conversation.own.answers_itself(template.shape):
             await conversation.statement(template.filled(literals), out)
@@ -278,16 +302,14 @@ class PreparedStatements:
             literals = self.literals(bound, stored=True)
             slots = template.slots(literals)
         if cached.found.pins == VARIABLE and not isinstance(cached.plan, Pass):
-            ahead = {index: bytes(value) for index, value in statement.long_data.items()}
-            execution = Execution(template.text, bound, payload, ahead)
+            execution = Execution(template.text, bound, payload, _ahead(statement))
             await conversation.variables.statement(template.filled(literals), cached, slots, out, execution)
             return
         binary = isinstance(cached.plan, Pass | AnyShard | Route | Schemas | VindexRows)
         call = conversation.call(template.filled(literals), slots, out, cached)
         if binary:
-            ahead = {index: bytes(value) for index, value in statement.long_data.items()}
             cursor = None if isinstance(cached.plan, VindexRows) else self._cursor(bound, call)
-            call.execution = Execution(template.text, bound, payload, ahead, cursor)
+            call.execution = Execution(template.text, bound, payload, _ahead(statement), cursor)
             if cursor is not None:
                 await self._with_cursor(statement, cursor, cached, call)
                 return

@@ -42,6 +42,7 @@ from vgate.sql.sequences import (
     recognise_sequence,
 )
 from vgate.sql.versioned import Flavour
+from vgate.transactions.scope import Place
 from vgate.vschema.model import TableName, TableType
 from vgate.wire.constants import FieldType
 from vgate.wire.packets import ColumnDefinition
@@ -57,6 +58,11 @@ _SCHEMA: Final = re.compile(rb"\binformation_schema\b", re.I)
 _NO_ALIAS: Final = frozenset(
     b"where order group limit having for union into procedure window intersect except offset".split()
 )
+CREATE_COLUMNS: Final = tuple(
+    ColumnDefinition(label, FieldType.VAR_STRING) for label in (b"Sequence", b"Create Sequence")
+)
+"""Of SHOW CREATE SEQUENCE."""
+
 _MAX_NAME: Final = 128
 _NAMES: Final = (TokenKind.NAME, TokenKind.QUOTED_NAME)
 
@@ -91,7 +97,7 @@ class SequenceStatements:
             case DropSequence():
                 return await self._drop(statement, out)
             case ShowSequences():
-                return await self._show(statement, out)
+                return await self._ask(self._shown(statement), out)
             case ShowCreateSequence():
                 return await self._show_create(statement, out)
             case _:
@@ -220,11 +226,10 @@ class SequenceStatements:
         found = await self._own.find(name)
         if found is None:
             return self._missing([name], out, if_exists=False)
-        columns = [ColumnDefinition(label, FieldType.VAR_STRING) for label in (b"Sequence", b"Create Sequence")]
-        out.rows(columns, [[found.name.table.encode(), statement_of(found).encode()]])
+        out.rows(CREATE_COLUMNS, [[found.name.table.encode(), statement_of(found).encode()]])
         return True
 
-    async def _show(self, statement: ShowSequences, out: Output) -> bool:
+    def _shown(self, statement: ShowSequences) -> bytes:
         keyspace = statement.keyspace if statement.keyspace is not None else self._conversation.keyspace()
         self._conversation.gate.cluster.vschema.keyspace(keyspace)
         check_keyspace(self._session.login, keyspace)
@@ -234,26 +239,44 @@ class SequenceStatements:
         elif rest[:5].lower() != b"where" and b"order" not in rest.lower():
             rest = b"order by NAME " + rest
         listed = table.shown(frozenset({keyspace})).encode()
-        return await self._ask(b"select * from " + listed + b" as `SEQUENCES` " + rest, out)
+        return b"select * from " + listed + b" as `SEQUENCES` " + rest
 
-    def is_look(self, text: bytes, shape: bytes) -> bool:
-        """True for a statement that only shows definitions."""
-        if _SCHEMA.search(shape) is not None and self._schema_table(text) is not None:
-            return True
+    def is_ours(self, text: bytes, shape: bytes) -> bool:
+        """True for a statement about the definitions of sequences that servers do not know, or not as vgate does."""
+        if WORDS.search(shape) is None:
+            return False
+        if _SCHEMA.search(shape) is not None:
+            return self._schema_table(text) is not None
+        return recognise_sequence(text, self._conversation.mode) is not None
+
+    def look(self, text: bytes, shape: bytes) -> bytes | None:
+        """What shows the same on the metadata keyspace's server, for a statement that only shows definitions; None for
+        any other.
+        """
+        if WORDS.search(shape) is None:
+            return None
+        if _SCHEMA.search(shape) is not None:
+            return self._of_information_schema(text)
         statement = recognise_sequence(text, self._conversation.mode)
-        return isinstance(statement, ShowSequences)
+        return self._shown(statement) if isinstance(statement, ShowSequences) else None
+
+    async def place(self) -> Place:
+        """Where a look is answered. Raises NO_METADATA_KEYSPACE."""
+        return await self._own.ready(), 0
 
     async def _information_schema(self, text: bytes, shape: bytes, out: Output) -> bool | None:
         """Answer a SELECT of INFORMATION_SCHEMA.SEQUENCES; None for any other."""
-        if _SCHEMA.search(shape) is None:
-            return None
+        asked = self._of_information_schema(text) if _SCHEMA.search(shape) is not None else None
+        return None if asked is None else await self._ask(asked, out)
+
+    def _of_information_schema(self, text: bytes) -> bytes | None:
         place = self._schema_table(text)
         if place is None:
             return None
         start, end, alias = place
         login = self._session.login
         listed = table.shown(None if login.keyspaces is None else frozenset(login.keyspaces)).encode()
-        return await self._ask(text[:start] + listed + alias + text[end:], out)
+        return text[:start] + listed + alias + text[end:]
 
     def _schema_table(self, text: bytes) -> tuple[int, int, bytes] | None:
         """Where the name stands, and what must follow it. Raises UNSUPPORTED where other tables are named, too."""
@@ -277,11 +300,8 @@ class SequenceStatements:
 
     async def _ask(self, text: bytes, out: Output) -> bool:
         """Ask the metadata keyspace's server. Raises NO_METADATA_KEYSPACE."""
-        if out.binary:
-            raise UNSUPPORTED(construct="a prepared statement about sequences' definitions; ask it as text")
-        keyspace = await self._own.ready()
-        call = self._conversation.call(text, [], out, None)
-        return await run_single(call, (keyspace, 0), text, Access.READ)
+        place = await self.place()
+        return await run_single(self._conversation.call(text, [], out, None), place, text, Access.READ)
 
     @property
     def _own(self) -> Sequences:

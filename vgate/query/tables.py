@@ -8,6 +8,7 @@ shards refuse. What is no longer used goes after the shards have answered. The c
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from vgate.backend.connection import Rows
@@ -18,10 +19,22 @@ from vgate.engine.route import give_done, run_every
 from vgate.engine.single import follow_transaction, let_go
 from vgate.errors import BUG, DDL_PARTIAL, SEQUENCE_EXISTS, UNSUPPORTED, SqlError
 from vgate.planner.ddl import read_ddl
-from vgate.planner.implicit import Definition, NewSequence, owns_sequence, read_definition, sequence_of
+from vgate.planner.implicit import (
+    Definition as TableDefinition,
+)
+from vgate.planner.implicit import (
+    KeptSequence,
+    NewSequence,
+    check_wide,
+    default_kind,
+    owns_sequence,
+    read_definition,
+    sequence_of,
+)
 from vgate.planner.plan import EveryShard
 from vgate.planner.statements import QualifiedName, Words
-from vgate.sequences.definition import Kind
+from vgate.sequences.catalog import ClusterCatalog
+from vgate.sequences.definition import Definition, Kind, created, key_of, like
 from vgate.sequences.every import EverySequence
 from vgate.session.session import Diagnostic
 from vgate.sql.alter_vschema import (
@@ -44,6 +57,7 @@ if TYPE_CHECKING:
     from vgate.query.living import LivingVSchema
 
 _NOTE: Final = UNSUPPORTED.errno
+_TABLE_EXISTS: Final = 1050
 
 
 class TableStatements:
@@ -58,7 +72,12 @@ class TableStatements:
         """Carry out a DDL statement and answer. Raises SqlError."""
         definition = read_definition(call.text, call.mode, plan.keyspace, self._cluster.vschema)
         if definition is not None:
-            answer = await self._define(call, plan, definition)
+            if definition.changes or definition.sequence is not None:
+                async with self._living.making(definition.table):
+                    definition = self._again(call, plan, definition)
+                    answer = await self._define(call, plan, definition)
+            else:
+                answer = await self._define(call, plan, definition)
             give_done(call, answer, [Diagnostic("Warning", _NOTE, note) for note in definition.notes])
             return
         words = Words(call.text, call.mode)
@@ -82,18 +101,26 @@ class TableStatements:
 
     # -- CREATE and ALTER -----------------------------------------------------------------------------------------
 
-    async def _define(self, call: Call, plan: EveryShard, definition: Definition) -> Ok:
+    async def _define(self, call: Call, plan: EveryShard, definition: TableDefinition) -> Ok:
         """The VSchema first: its file is locked while it changes, so of several who make a table one goes on."""
-        sequence, made = definition.sequence, False
+        if definition.kept is not None:
+            await self._check_kept(definition.table, definition.kept)
+        if definition.changes and await self._living.catch_up():
+            definition = self._again(call, plan, definition)
+        if definition.creates and await self._is_there(definition.table):
+            definition = replace(definition, changes=(), sequence=None)  # the shards will say so
         if definition.changes:
-            await self._living.change(definition.changes)
+            definition = await self._change(call, plan, definition)
+        sequence, made = definition.sequence, False
         try:
             if sequence is not None:
                 made = await self._make(sequence, definition.table)
             call.text = definition.text
             answer = await self._on_every(call, plan)
         except SqlError as error:
-            if error.errno != DDL_PARTIAL.errno:  # where some shards have done it, the rest of it is to be done yet
+            # Where some shards have done it, the rest of it is to be done yet; a table that is there another vgate has
+            # made meanwhile, and needs all this, too.
+            if error.errno not in (DDL_PARTIAL.errno, _TABLE_EXISTS):
                 await self._take_back(definition, sequence if made else None)
             raise
         await self._settle(definition)
@@ -102,6 +129,41 @@ class TableStatements:
             await self._renamed(ddl.renames, plan)
         return answer
 
+    def _again(self, call: Call, plan: EveryShard, definition: TableDefinition) -> TableDefinition:
+        """What the statement comes to by now: the VSchema may be another."""
+        return read_definition(call.text, call.mode, plan.keyspace, self._cluster.vschema) or definition
+
+    async def _is_there(self, table: TableName) -> bool:
+        self._cluster.forget_tables(table.keyspace)
+        return await self._cluster.load_table(table) is not None
+
+    async def _change(self, call: Call, plan: EveryShard, definition: TableDefinition) -> TableDefinition:
+        """Change the VSchema, where another vgate may just have made the table known."""
+        try:
+            await self._living.change(definition.changes)
+        except SqlError:
+            if not await self._living.catch_up():
+                raise
+            definition = self._again(call, plan, definition)
+            if definition.changes:
+                await self._living.change(definition.changes)
+        return definition
+
+    async def _check_kept(self, table: TableName, kept: KeptSequence) -> None:
+        """A column's sequence keeps its kind. Raises UNSUPPORTED where the statement says otherwise."""
+        name = sequence_of(table)
+        one = await self._sequences.own.find(name)
+        if one is None:
+            return
+        wanted, unit = kept.counter.kind.upper() or one.kind, kept.counter.unit or (one.unit_count, one.unit_index)
+        if (wanted, unit) != (one.kind, (one.unit_count, one.unit_index)):
+            raise UNSUPPORTED(
+                construct=f"another kind of sequence for {table}.{kept.column} than its {one.kind}; what ALTER SEQUENCE"
+                f" {name} CHANGE TO can do, it does"
+            )
+        if one.kind is Kind.TIME:
+            check_wide(table, kept.column, kept.type)
+
     async def _make(self, new: NewSequence, table: TableName) -> bool:
         """Make a table's sequence; False where the table and its sequence are there already."""
         start = new.start if new.start is not None else await self._highest(table, new.column) + 1
@@ -109,6 +171,9 @@ class TableStatements:
         first = start if new.kind == "simple" or start > 1 else None
         options = Options() if new.kind == "time" else Options(start=first, unit_count=count, unit_index=index)
         kind = Kind((new.kind or "group").upper())
+        original = await self._sequences.own.find(new.like) if new.like is not None else None
+        if original is not None:
+            kind, options = original.kind, like(original)
         try:
             await self._sequences.own.create(new.name, kind, options)
         except SqlError as error:
@@ -118,11 +183,16 @@ class TableStatements:
                 if new.start is None:
                     await self._sequences.bump(new.name, start - 1)
                 return False
-            await self._sequences.own.drop(new.name)  # left behind by a table that went without vgate
+            # Left behind by a table that went without vgate, or made by another vgate that makes the same table.
+            found, wanted = await self._sequences.own.find(new.name), created(new.name, kind, options)
+            if found is not None and _alike(found, wanted):
+                await self._sequences.bump(new.name, start - 1)
+                return False
+            await self._sequences.own.drop(new.name)
             await self._sequences.own.create(new.name, kind, options)
         return True
 
-    async def _take_back(self, definition: Definition, made: NewSequence | None) -> None:
+    async def _take_back(self, definition: TableDefinition, made: NewSequence | None) -> None:
         undo: list[Change] = []
         for change in reversed(definition.changes):
             if isinstance(change, AddAutoIncrement):
@@ -134,7 +204,7 @@ class TableStatements:
         if made is not None:
             await self._sequences.own.drop(made.name)
 
-    async def _settle(self, definition: Definition) -> None:
+    async def _settle(self, definition: TableDefinition) -> None:
         """What follows an ALTER TABLE that the shards have carried out."""
         name = definition.table
         sequence = sequence_of(name)
@@ -144,7 +214,7 @@ class TableStatements:
         elif definition.rebinds:
             await self._living.change([
                 DropAutoIncrement(name.keyspace, name.table),
-                AddAutoIncrement(name.keyspace, name.table, definition.rebinds, sequence.table, sequence.keyspace),
+                _binding(name, definition.rebinds, self._listed(name)),
             ])  # fmt: skip
         if definition.restart is not None:
             listed = self._listed(name)
@@ -181,12 +251,8 @@ class TableStatements:
             changes: list[Change] = [RenameTable(plan.keyspace, old, new)]
             if owns_sequence(listed) and listed.auto_increment is not None:
                 await self._sequences.own.rename(sequence_of(before), sequence_of(after))
-                sequence = sequence_of(after)
-                column = listed.auto_increment.column
-                changes = [
-                    DropAutoIncrement(plan.keyspace, old), *changes,
-                    AddAutoIncrement(plan.keyspace, new, column, sequence.table, sequence.keyspace),
-                ]  # fmt: skip
+                binding = _binding(after, listed.auto_increment.column, listed)
+                changes = [DropAutoIncrement(plan.keyspace, old), *changes, binding]
             await self._living.change(changes)
 
     # -- SHOW CREATE TABLE and SHOW COLUMNS -----------------------------------------------------------------------
@@ -213,19 +279,11 @@ class TableStatements:
             at = columns.index(b"extra")
             shown = [(*row[:at], counted(row[at], row[0], bound.column), *row[at + 1 :]) for row in rows]
         else:
-            counter = await self._counter(bound.sequence)
-            shown = [(row[0], counting(row[1], bound.column, counter), *row[2:]) for row in rows]
+            one = await ClusterCatalog(self._cluster).find(key_of(bound.sequence))
+            shown = [(row[0], counting(row[1], bound.column, one), *row[2:]) for row in rows]
         call.session.diagnostics, call.session.row_count = [], -1
         give_text(call, place, answer, shown)
         return True
-
-    async def _counter(self, sequence: TableName) -> bytes:
-        """AUTO_INCREMENT as CREATE TABLE says it; the default kind goes without saying."""
-        one = await self._sequences.own.find(sequence)
-        if one is None or (one.kind is Kind.GROUP and one.unit_count == 1):
-            return b"AUTO_INCREMENT"
-        unit = f" UNIT COUNT {one.unit_count} INDEX {one.unit_index}" if one.unit_count > 1 else ""
-        return f"AUTO_INCREMENT BY {one.kind}{unit}".encode()
 
     # -- the rest -------------------------------------------------------------------------------------------------
 
@@ -259,12 +317,43 @@ class TableStatements:
         return self._conversation.gate.sequences
 
 
-def counting(text: bytes | None, column: str, counter: bytes) -> bytes | None:
-    """A server's SHOW CREATE TABLE with AUTO_INCREMENT where it stands for a column that counts."""
+def _binding(table: TableName, column: str, was: Table | None) -> AddAutoIncrement:
+    """A table bound to its own sequence, as it ``was`` bound before."""
+    sequence = sequence_of(table)
+    bumps = was is None or was.auto_increment is None or was.auto_increment.bumps
+    return AddAutoIncrement(table.keyspace, table.table, column, sequence.table, sequence.keyspace, bumps)
+
+
+def _alike(one: Definition, other: Definition) -> bool:
+    return (one.kind, one.unit_count, one.unit_index) == (other.kind, other.unit_count, other.unit_index)
+
+
+def counting(text: bytes | None, column: str, one: Definition | None) -> bytes | None:
+    """A server's SHOW CREATE TABLE with AUTO_INCREMENT where it stands for a column that counts.
+
+    The kind that such a column has by itself goes without saying. Where a server shows the next value, so does this: a
+    SIMPLE's, or where a GROUP began.
+    """
     if text is None:
         return None
-    line = re.compile(rb"^  %b [^'\n]*?(?=,?$| COMMENT ')" % re.escape(backquoted(column)), re.M | re.I)
-    return line.sub(lambda found: found[0] + b" " + counter, text, count=1)
+    pattern = rb"^  %b (?P<type>[^'\n]*?)(?=,?$| COMMENT ')" % re.escape(backquoted(column))
+    line = re.search(pattern, text, re.M | re.I)
+    if line is None:
+        return text
+    counter = _counter(line["type"].decode("utf-8", "replace").lower(), one)
+    text = text[: line.end()] + b" " + counter + text[line.end() :]
+    start = 0 if one is None else one.value if one.kind is Kind.SIMPLE else one.start if one.kind is Kind.GROUP else 0
+    if start <= 1:
+        return text
+    return re.sub(rb"^\) ENGINE=\w+", lambda end: b"%b AUTO_INCREMENT=%d" % (end[0], start), text, count=1, flags=re.M)
+
+
+def _counter(type_: str, one: Definition | None) -> bytes:
+    """AUTO_INCREMENT as CREATE TABLE says it."""
+    if one is None or (one.kind == (default_kind(type_) or "group").upper() and one.unit_count == 1):
+        return b"AUTO_INCREMENT"
+    unit = f" UNIT COUNT {one.unit_count} INDEX {one.unit_index}" if one.unit_count > 1 else ""
+    return f"AUTO_INCREMENT BY {one.kind}{unit}".encode()
 
 
 def counted(extra: bytes | None, column: bytes | None, counts: str) -> bytes | None:

@@ -309,6 +309,19 @@ def _refused(one: Definition, option: str, reason: str) -> VgateError:
     return SEQUENCE_OPTION(name=one.name.table, option=option, reason=reason)
 
 
+def like(one: Definition) -> Options:
+    """The options of a new sequence of the same kind, for a table like the one that has it."""
+    match one.kind:
+        case Kind.GROUP if one.unit_count > 1:
+            return Options(unit_count=one.unit_count, unit_index=one.unit_index, step=one.step)
+        case Kind.GROUP:
+            return Options(step=one.step)
+        case Kind.SIMPLE:
+            return Options(start=1, increment=one.increment, maximum=one.maximum, cycle=one.cycle)
+        case Kind.TIME:
+            return Options(bits=one.bits)
+
+
 def statement_of(one: Definition) -> str:
     """The CREATE SEQUENCE that makes a sequence like it."""
     name = one.name.table.replace("`", "``")

@@ -88,13 +88,14 @@ class DropSequence:
 
 @dataclass(frozen=True, slots=True)
 class AddAutoIncrement:
-    """``ON t ADD AUTO_INCREMENT column USING [keyspace.]sequence``."""
+    """``ON t ADD AUTO_INCREMENT column USING [keyspace.]sequence``; ``bumps`` (``AutoIncrement``) is not said there."""
 
     keyspace: str
     table: str
     column: str
     sequence: str
     sequence_keyspace: str = ""
+    bumps: bool = True
 
 
 @dataclass(frozen=True, slots=True)

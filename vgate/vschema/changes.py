@@ -222,4 +222,7 @@ def _add_auto_increment(here: _Keyspace, change: AddAutoIncrement) -> None:
     what = f"auto inc {entry(there, 'column')} on table {change.table} in keyspace {here.name}"
     _require(not there, f"vschema already contains {what}")
     sequence = f"{change.sequence_keyspace}.{change.sequence}" if change.sequence_keyspace else change.sequence
-    here.put("tables", change.table, "auto_increment", value={"column": change.column, "sequence": sequence})
+    value: dict[str, Value] = {"column": change.column, "sequence": sequence}
+    if not change.bumps:
+        value["bump"] = False
+    here.put("tables", change.table, "auto_increment", value=value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import re
 import socket
 from collections.abc import Coroutine
 from contextlib import closing
@@ -246,4 +247,16 @@ async def test_a_template_that_fails_leaves_nothing(programs: Programs, tmp_path
     bad = dataclasses.replace(programs, server=broken, install_db=broken)
     with pytest.raises(LocalError, match=r"(?s)initialising a data directory failed.*no room on the disk"):
         await make_template(bad, tmp_path / "templates")
+    assert list((tmp_path / "templates").iterdir()) == []
+
+
+async def test_a_template_is_made_in_a_temporary_directory_of_its_own(programs: Programs, tmp_path: Path) -> None:
+    """Where that is shared, any server of the machine that starts takes the #sql files of the making away."""
+    told = tmp_path / "told"
+    told.write_text("#!/bin/sh\necho files are in $TMPDIR, which is $(ls -d $TMPDIR)\nexit 3\n")
+    told.chmod(0o755)
+    telling = dataclasses.replace(programs, server=told, install_db=told)
+    place = re.escape(str(tmp_path / "templates" / ".tmp."))
+    with pytest.raises(LocalError, match=rf"files are in ({place}\S+), which is \1"):
+        await make_template(telling, tmp_path / "templates")
     assert list((tmp_path / "templates").iterdir()) == []
