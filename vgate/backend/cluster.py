@@ -101,22 +101,25 @@ class KeyspaceServers:
     shard for statements that gather rows there.
     """
 
-    __slots__ = ("aliases", "find", "gather", "keyspace", "pools", "renamed")
+    __slots__ = ("aliases", "find", "gather", "keyspace", "neighbours", "pools", "renamed")
 
-    def __init__(
-        self, keyspace: Keyspace, make: Callable[[Keyspace, int, bool], Pool], aliases: frozenset[str]
-    ) -> None:
-        self.follow(keyspace, aliases)
+    def __init__(self, keyspace: Keyspace, make: Callable[[Keyspace, int, bool], Pool], vschema: VSchema) -> None:
+        self.follow(keyspace, vschema)
         self.find = keyspace.shard_map.find
         count = range(len(keyspace.shards))
         self.pools = tuple(tuple(make(keyspace, index, flag) for index in count) for flag in (False, True))
         self.gather = make(keyspace, 0, False)
         self.gather.limit = min(GATHERS, self.gather.limit)
 
-    def follow(self, keyspace: Keyspace, aliases: frozenset[str]) -> None:
-        """The same shards with other tables. ``aliases``: other keyspaces by which statements may name them."""
+    def follow(self, keyspace: Keyspace, vschema: VSchema) -> None:
+        """The same shards with other tables.
+
+        ``aliases``: other keyspaces by which statements may name them; ``neighbours``: the databases of those on the
+        same server.
+        """
         self.keyspace = keyspace
-        self.aliases = aliases
+        self.aliases = aliases = vschema.aliases(keyspace.name)
+        self.neighbours = vschema.neighbours(keyspace.name)
         databases = {shard.address.database for shard in keyspace.shards if shard.address is not None}
         self.renamed = bool(aliases) or bool(databases - {keyspace.name})
 
@@ -136,7 +139,7 @@ class Cluster:
         self._tls = tls
         self._clock = clock
         self.keyspaces: Mapping[str, KeyspaceServers] = {
-            name: KeyspaceServers(keyspace, self._pool, vschema.aliases(name))
+            name: KeyspaceServers(keyspace, self._pool, vschema)
             for name, keyspace in vschema.keyspaces.items()
         }
         self._tables: dict[TableName, TableInfo | None] = {}
@@ -198,7 +201,7 @@ class Cluster:
         Connections stay, and statements under way keep the plans they have. Returns warnings about new shards.
         """
         new = {
-            name: KeyspaceServers(keyspace, self._pool, vschema.aliases(name))
+            name: KeyspaceServers(keyspace, self._pool, vschema)
             for name, keyspace in vschema.keyspaces.items() if name not in self.keyspaces
         }  # fmt: skip
         warnings: list[str] = []
@@ -206,7 +209,7 @@ class Cluster:
             warnings += await self._start_keyspace(name, servers)
         for name, keyspace in vschema.keyspaces.items():
             if name in self.keyspaces:
-                self.keyspaces[name].follow(keyspace, vschema.aliases(name))
+                self.keyspaces[name].follow(keyspace, vschema)
         self.keyspaces = {name: new.get(name) or self.keyspaces[name] for name in vschema.keyspaces}
         self.vschema = vschema
         return warnings

@@ -6,6 +6,7 @@ It does not know why it could not be read.
 from __future__ import annotations
 
 from vgate.engine.call import Call
+from vgate.engine.rename import text_for
 from vgate.transactions.scope import Place
 
 
@@ -17,7 +18,7 @@ async def let_a_server_read(call: Call, place: Place) -> None:
     """
     connection = await call.scope.take(place)
     try:
-        await connection.query(f"SET @vgate_statement = x'{call.text.hex()}'")
+        await connection.query(f"SET @vgate_statement = x'{text_for(call, place, call.text).hex()}'")
         try:
             await connection.query("PREPARE vgate_statement FROM @vgate_statement")
             await connection.query("DEALLOCATE PREPARE vgate_statement")

@@ -9,7 +9,7 @@ know which statements there are beyond that.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Final
 
 from vgate.backend.cluster import Cluster
@@ -44,21 +44,30 @@ _TELLING: Final = re.compile(
 def text_for(call: Call, place: Place, text: bytes) -> bytes:
     """``text`` as the server of ``place`` is to read it."""
     servers = call.scope.cluster.keyspaces[place[0]]
-    if not servers.renamed:
+    if not servers.renamed and not servers.neighbours:
         return text
     address = servers.keyspace.shards[place[1]].address
     database = place[0] if address is None else address.database
-    names = servers.aliases | ({place[0]} if database != place[0] else set())
-    return _Renaming(call, text, names, backquoted(database)).text() if names else text
+    names = {**servers.neighbours, **dict.fromkeys(servers.aliases, database), place[0]: database}
+    names = {keyspace: called for keyspace, called in names.items() if keyspace != called}
+    return _Renaming(call, text, names).text() if names else text
 
 
 def columns_of(call: Call, place: Place) -> SchemaRename | None:
     """The filter for answers of ``place``; None where names are the same."""
+    servers = call.scope.cluster.keyspaces[place[0]]
+    if not servers.renamed and not servers.neighbours:
+        return None
     database = _database(call, place)
-    if database is None:
+    others = {
+        called.encode("utf-8"): keyspace.encode("utf-8")
+        for keyspace, called in servers.neighbours.items() if called != keyspace
+    }  # fmt: skip
+    if database is None and not others:
         return None
     rows = call.execution is None and _TELLING.match(call.text) is not None
-    return SchemaRename(database.encode("utf-8"), place[0].encode("utf-8"), rows=rows)
+    old = place[0] if database is None else database
+    return SchemaRename(old.encode("utf-8"), place[0].encode("utf-8"), rows=rows, others=others)
 
 
 def fields_of(cluster: Cluster, place: Place) -> SchemaRename | None:
@@ -79,22 +88,21 @@ def _database(call: Call, place: Place) -> str | None:
 
 
 class _Renaming:
-    """One statement, on its way to a server where each of ``keyspaces`` is called ``database``."""
+    """One statement, on its way to a server where the keyspaces have these databases."""
 
-    def __init__(self, call: Call, text: bytes, keyspaces: Collection[str], database: bytes) -> None:
+    def __init__(self, call: Call, text: bytes, databases: Mapping[str, str]) -> None:
         self._source = text
-        self._database = database
-        self._keyspaces = keyspaces
+        self._databases_of = databases
         self._mode = call.mode
         self._tokens = call.lexer.tokens(text)
         self._names = [
-            token.kind in _NAMES and name_of(text, token, call.mode) in keyspaces for token in self._tokens
+            token.kind in _NAMES and name_of(text, token, call.mode) in databases for token in self._tokens
         ]
 
     def text(self) -> bytes:
         parts: list[bytes] = []
         at = 0
-        changes = dict.fromkeys(self._databases() if any(self._names) else (), self._database)
+        changes = {index: self._called(index) for index in (self._databases() if any(self._names) else ())}
         if self._word(0) == b"show":
             changes |= self._compared()
         for index, new in sorted(changes.items()):
@@ -102,6 +110,9 @@ class _Renaming:
             parts += (self._source[at : token.start], new)
             at = token.end
         return b"".join((*parts, self._source[at:]))
+
+    def _called(self, index: int) -> bytes:
+        return backquoted(self._databases_of[name_of(self._source, self._tokens[index], self._mode)])
 
     def _word(self, index: int) -> bytes:
         if not 0 <= index < len(self._tokens) or self._tokens[index].kind is TokenKind.QUOTED_NAME:
@@ -154,17 +165,18 @@ class _Renaming:
         words = [self._word(index) for index in range(len(self._tokens))]
         if b"where" not in words:
             return found
-        database = name_of(self._database, Token(TokenKind.QUOTED_NAME, 0, len(self._database)), self._mode)
         of_databases = {b"procedure", b"function", b"events"} & set(words[1:3])
         for index in range(words.index(b"where"), len(words)):
             token = self._tokens[index]
             if token.kind in _NAMES:
                 name = name_of(self._source, token, self._mode)
-                if name.lower().startswith(_LISTED) and name[len(_LISTED) :] in self._keyspaces:
+                database = self._databases_of.get(name[len(_LISTED) :])
+                if name.lower().startswith(_LISTED) and database is not None:
                     found[index] = backquoted(name[: len(_LISTED)] + database)
             elif token.kind is TokenKind.STRING and of_databases:
                 value = read_literal(self._source[token.start : token.end], self._mode).text
-                if value is not None and value.decode("utf-8", "replace") in self._keyspaces:
+                database = None if value is None else self._databases_of.get(value.decode("utf-8", "replace"))
+                if database is not None:
                     found[index] = b"_utf8mb4 0x" + database.encode("utf-8").hex().encode()
         return found
 

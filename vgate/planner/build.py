@@ -38,6 +38,7 @@ from vgate.planner.reads import access_of_tree, plan_sharded
 from vgate.planner.references import References, references, resolve_name
 from vgate.planner.schemata import concerned, renamed
 from vgate.planner.statements import Words, construct_of
+from vgate.planner.together import plan_together
 from vgate.planner.views import plan_view
 from vgate.planner.vindex_functions import read_asked, table_asked, vindex_named
 from vgate.sql.lexer import LexError, LexMode, lexer_for
@@ -210,7 +211,7 @@ def _of_tree(
     if not owners:
         return Planned(_no_tables(tree, keyspace, vschema))
     if len(owners) > 1:
-        raise UNSUPPORTED(construct=f"tables of several keyspaces ({', '.join(owners)}) in one statement")
+        return Planned(plan_together(tree, found, keyspace, vschema))
     (name,) = owners
     if vschema.keyspace(name).sharded:
         ignore = isinstance(tree.root, exp.Update) and "ignore" in (words.word(1), words.word(2))

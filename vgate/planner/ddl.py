@@ -55,6 +55,7 @@ class Ddl:
 
 _DDL: Final = ("create", "alter", "drop", "rename", "truncate")
 _NAMELESS: Final = "DDL that names no table"
+_FROM_QUERY: Final = "CREATE TABLE ... SELECT"
 _QUERY_WORDS: Final = frozenset({"select", "table"})
 
 
@@ -100,7 +101,7 @@ def _created(name: QualifiedName, words: Words, *, temporary: bool) -> Ddl:
         other = words.name()
         return _of((name,) if other is None else (name, other), refused)
     if _queries(words):
-        return Ddl((name,), refused or "CREATE TABLE ... SELECT", queries=True)
+        return Ddl((name,), refused or _FROM_QUERY, queries=True)
     if _own_sequence(words, range(words.at, words.at + len(words))):
         refused = refused or "a column whose default is a server's own sequence"
     return Ddl((name,), refused)
@@ -273,6 +274,10 @@ def plan_ddl(ddl: Ddl, mentioned: list[str], keyspace: str | None, catalog: Cata
     names = [_full(qualifier, table, keyspace, vschema) for qualifier, table in ddl.tables]
     owner = _owner(ddl, names, mentioned, keyspace, vschema)
     others = [one for one in mentioned if one != owner]
+    together = _together(ddl, owner, mentioned, keyspace, vschema)
+    if together:
+        assert keyspace is not None
+        return Pass(keyspace, Access.WRITE, tuple(names), together)
     if others:
         raise UNSUPPORTED(construct=f"DDL over several keyspaces ({', '.join(sorted({owner, *others}))})")
     if ddl.queries and owner != keyspace and (keyspace is not None or ddl.tables):
@@ -295,6 +300,16 @@ def plan_ddl(ddl: Ddl, mentioned: list[str], keyspace: str | None, catalog: Cata
 def _full(qualifier: str | None, table: str, keyspace: str | None, vschema: VSchema) -> TableName:
     owner = qualifier if qualifier is not None else keyspace
     return resolve_name(None, table, None, vschema) if owner is None else TableName(vschema.keyspace(owner).name, table)
+
+
+def _together(
+    ddl: Ddl, owner: str, mentioned: list[str], keyspace: str | None, vschema: VSchema
+) -> tuple[str, ...]:
+    """The keyspaces besides the one in use that a CREATE TABLE ... SELECT is about, if one server has them all."""
+    if not ddl.queries or ddl.refused != _FROM_QUERY or keyspace is None:
+        return ()
+    others = tuple(sorted({owner, *mentioned} - {keyspace}))
+    return others if others and vschema.neighbours(keyspace).keys() >= set(others) else ()
 
 
 def _owner(ddl: Ddl, names: list[TableName], mentioned: list[str], keyspace: str | None, vschema: VSchema) -> str:

@@ -48,8 +48,11 @@ def explain(planned: Planned, slots: Slots | None = None) -> str:
 
 def _lines(plan: Plan, slots: Slots | None) -> list[str]:
     match plan:
-        case Pass(keyspace=keyspace, access=access):
-            return [f"pass to {keyspace} ({access.value}): the statement as it is, to the one server of the keyspace"]
+        case Pass(keyspace=keyspace, access=access, others=others):
+            also = f", which has {', '.join(others)} as well" if others else ""
+            return [
+                f"pass to {keyspace} ({access.value}): the statement as it is, to the one server of the keyspace{also}"
+            ]
         case AnyShard(keyspace=keyspace, access=Access.LOCK):
             return [f"first shard of {keyspace}: where all who write to these tables begin"]
         case AnyShard(keyspace=keyspace):

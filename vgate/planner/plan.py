@@ -101,11 +101,15 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """The client's own text to the one shard of an unsharded keyspace, whatever it says."""
+    """The client's own text to the one shard of an unsharded keyspace, whatever it says.
+
+    ``others``: unsharded keyspaces on the same server, whose tables it names, too.
+    """
 
     keyspace: str
     access: Access
     tables: tuple[TableName, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

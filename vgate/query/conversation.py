@@ -327,7 +327,7 @@ class Conversation(FastPath):
                     cached.slot, cached.greatest, cached.place = number
                 cached.fast_keyspace = node.keyspace
                 cached.read = node.access is Access.READ
-            case Pass() | AnyShard(shown=None) if plain and not self._renamed(node.keyspace):
+            case Pass(others=()) | AnyShard(shown=None) if plain and not self._renamed(node.keyspace):
                 cached.anywhere = True
                 cached.fast_keyspace = node.keyspace
                 cached.read = node.access is Access.READ
@@ -358,11 +358,13 @@ class Conversation(FastPath):
         self.begin_waiting(call)
         match node:
             case Pass():
+                self.check_together(node)
                 try:
                     return await run_single(call, self.place_of(node), call.text, node.access)
                 finally:
                     if cached.found.implicit_commit:
-                        await self.gate.living.tables_changed(node.keyspace)
+                        for keyspace in (node.keyspace, *node.others):
+                            await self.gate.living.tables_changed(keyspace)
             case AnyShard(shown=shown) if shown is not None and call.execution is None:
                 return await self.tables.show(call, shown)
             case AnyShard():
@@ -398,6 +400,15 @@ class Conversation(FastPath):
     def place_of(self, node: Pass) -> Place:
         """The one shard of an unsharded keyspace, or the one aimed at."""
         return node.keyspace, self.any_index if node.keyspace == self.session.target.keyspace else 0
+
+    def check_together(self, node: Pass) -> None:
+        """Refuse what is to see tables of several keyspaces in a transaction that has a connection to each."""
+        apart = [name for name in node.others if (name, 0) in self.scope.held]
+        if apart:
+            raise UNSUPPORTED(
+                construct=f"tables of several keyspaces ({', '.join([node.keyspace, *node.others])}) in one statement,"
+                f" in a session that holds a connection to {', '.join(apart)} alone"
+            )
 
     def check_ties(self, cached: Cached) -> None:
         """Refuse what would be answered for another statement, or from another server, than the client means."""

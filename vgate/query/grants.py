@@ -33,6 +33,8 @@ def check(login: Login, plan: Plan) -> None:
     match plan:
         case Pass() | Route():
             keyspace, writes = plan.keyspace, plan.access is not Access.READ
+            for other in plan.others if isinstance(plan, Pass) else ():
+                check_keyspace(login, other)
         case AnyShard(keyspace=keyspace, access=access):
             writes = access is not Access.READ
         case VindexRows(keyspace=keyspace):

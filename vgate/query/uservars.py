@@ -131,7 +131,7 @@ class UserVariables:
         match planned.plan:
             case Refuse(error=error):
                 raise error
-            case Pass() as node:
+            case Pass(others=()) as node:
                 return conversation.place_of(node)
             case AnyShard():
                 return conversation.own.place()

@@ -185,6 +185,22 @@ class VSchema:
                    if "." in name and target is not None and target.keyspace == keyspace)  # fmt: skip
         return frozenset(sources) - {keyspace}
 
+    def neighbours(self, keyspace: str) -> Mapping[str, str]:
+        """The other unsharded keyspaces on the server of an unsharded one, with their databases."""
+        home = self._home(keyspace)
+        if home is None:
+            return {}
+        return {
+            name: address.database for name in self.keyspaces
+            if name != keyspace and (address := self._home(name)) is not None
+            and (address.host, address.port, address.unix_socket, address.user)
+            == (home.host, home.port, home.unix_socket, home.user)
+        }  # fmt: skip
+
+    def _home(self, name: str) -> Address | None:
+        keyspace = self.keyspaces[name]
+        return None if keyspace.sharded else keyspace.shards[0].address
+
     def keyspace(self, name: str) -> Keyspace:
         """The keyspace called ``name``. Raises UNKNOWN_KEYSPACE (1049)."""
         keyspace = self.keyspaces.get(name)

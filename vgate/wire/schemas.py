@@ -8,8 +8,10 @@ leaves sequence numbers alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from vgate.wire.constants import MAX_PAYLOAD, Status
@@ -68,11 +70,16 @@ class SchemaRename:
     """Replaces ``old`` by ``new`` in the column definitions and the error of one response.
 
     ``rows``: also in rows of text, which tell of schemas. ``columns_only``: the response is COM_FIELD_LIST's.
+    ``others``: names of further schemas, old and new, of which columns and errors may be.
     """
 
-    def __init__(self, old: bytes, new: bytes, *, rows: bool = False, columns_only: bool = False) -> None:
+    def __init__(
+        self, old: bytes, new: bytes, *, rows: bool = False, columns_only: bool = False,
+        others: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
         self._old = old
         self._new = new
+        self._schemas = {**others, old: new}
         self._listed = _LISTED + old
         self._quoted = b"`%b`." % old.replace(b"`", b"``")
         self._phase = _COLUMNS if columns_only else _FIRST
@@ -135,7 +142,10 @@ class SchemaRename:
         return packet
 
     def _error(self, packet: bytes) -> bytes:
-        return frame(error_of(packet[4:], self._old, self._new), packet[3])
+        payload = packet[4:]
+        for old, new in self._schemas.items():
+            payload = error_of(payload, old, new)
+        return frame(payload, packet[3])
 
     def _row(self, packet: bytes) -> bytes:
         """A row about schemas: the first value is one's name, or a table's with it; others speak of them."""
@@ -165,7 +175,7 @@ class SchemaRename:
             name = _LISTED + self._new + name[len(self._listed) :]
         elif self._quoted in name:  # an expression is called as it is written, which vgate has changed
             name = name.replace(self._quoted, self._new + b".")
-        schema = self._new if column.schema == self._old else column.schema
+        schema = self._schemas.get(column.schema, column.schema)
         if (name, schema) == (column.name, column.schema):
             return payload
         rest = payload[len(column.payload()) :]  # COM_FIELD_LIST's have a default
