@@ -269,7 +269,7 @@ class TableStatements:
         if not isinstance(answer, Rows) or bound is None:
             raise BUG(detail="SHOW CREATE TABLE without a row")
         one = await ClusterCatalog(self._cluster).find(key_of(bound.sequence))
-        call.session.diagnostics, call.session.row_count = [], -1
+        call.session.diagnostics, call.session.row_count, call.session.found_rows = [], -1, None
         give_text(call, place, answer, [
             tuple(cell if at != 1 else counting(cell, bound.column, one) for at, cell in enumerate(row))
             for row in answer.values()
