@@ -151,6 +151,18 @@ def test_a_sequence_takes_the_table_that_is_there(bare: VgateProcess, client: Co
     assert ok(client, "select next value from product.s").rows == ((77,),)
 
 
+def test_a_sequence_that_is_only_in_the_file_gets_its_table(fresh: Cluster, start_vgate: StartVgate) -> None:
+    vgate = start_vgate(BARE.replace('shards: ["-"]', 'shards: ["-"], tables: {s: {type: sequence}}'))
+    with closing(vgate.connect("product")) as connection:
+        refused(connection, "select next value from s", "s' doesn't exist", 1146)
+        ok(connection, "alter vschema add sequence s")
+        assert ok(connection, "select next value from s").rows == ((1,),)
+        refused(connection, "alter vschema add sequence s", "already contains sequence s")
+        ok(connection, "delete from s")
+        ok(connection, "alter vschema add sequence s")
+        assert ok(connection, "select * from s").rows == ((0, 1, 1000),)
+
+
 def test_a_sequence_takes_the_named_row_that_is_there(bare: VgateProcess, client: Connection) -> None:
     """A table beside ``vt_sequence`` would begin at 1 again, and give what the named row has given."""
     ok(client, "use product")

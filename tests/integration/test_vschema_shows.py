@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import mysql.connector
@@ -9,7 +10,7 @@ import pytest
 
 from tests.fix_oracle import Oracle
 from tests.fix_servers import Cluster
-from tests.fix_vgate import PASSWORD, USER, StartVgate, VgateProcess
+from tests.fix_vgate import PASSWORD, USER, USERS, StartVgate, VgateProcess
 from tests.integration.asking import Connection
 from tests.integration.test_alter_vschema import BARE, bare, client, ok, refused
 
@@ -62,6 +63,22 @@ def test_keyspaces_shards_and_target(shown: Connection) -> None:
     assert ok(shown, "show vitess_shards").rows == (("product/-",), ("customer/-80",), ("customer/80-",))
     assert ok(shown, "show vitess_shards like 'customer/%'").rows == (("customer/-80",), ("customer/80-",))
     assert ok(shown, "show vitess_target").rows == (("customer",),)
+
+
+def test_who_is_held_to_keyspaces_sees_no_others(fresh: Cluster, start_vgate: StartVgate) -> None:
+    vgate = start_vgate(BARE, USERS + "  clerk: {password: x, keyspaces: [product]}\n")
+    with closing(vgate.connect("customer")) as client:
+        ok(client, "alter vschema on t add vindex hash (id) using hash")
+    with closing(vgate.connect("product", user="clerk", password="x")) as clerk:
+        assert ok(clerk, "show databases").rows == (("information_schema",), ("product",))
+        assert ok(clerk, "select schema_name from information_schema.schemata order by 1").rows == (
+            ("information_schema",), ("product",),
+        )  # fmt: skip
+        assert ok(clerk, "show keyspaces").rows == (("product",),)
+        assert ok(clerk, "show vitess_shards").rows == (("product/-",),)
+        assert [row[0] for row in ok(clerk, "show vschema keyspaces").rows] == ["product"]
+        assert ok(clerk, "show vschema vindexes").rows == ()
+        refused(clerk, "show vschema vindexes on customer.t", "Access denied", 1044)
 
 
 ONE = bytes.fromhex("166b40b44aba4bd6")

@@ -22,9 +22,14 @@ from vgate.planner.plan import (
 from vgate.session.login import Login
 
 
+def may_use(login: Login, keyspace: str) -> bool:
+    """True for the keyspaces that exist for the user: others are not even shown."""
+    return login.keyspaces is None or keyspace in login.keyspaces
+
+
 def check_keyspace(login: Login, keyspace: str) -> None:
     """Raises DATABASE_DENIED (1044)."""
-    if login.keyspaces is not None and keyspace not in login.keyspaces:
+    if not may_use(login, keyspace):
         raise DATABASE_DENIED(user=login.user, host=login.host, database=keyspace)
 
 

@@ -23,7 +23,7 @@ from vgate.query.siblings import Siblings
 from vgate.sequences.backing import make_backing
 from vgate.sql.alter_vschema import AddSequence, Change
 from vgate.vschema.file import Stamp, VSchemaFile, needs_restart, with_addresses_of
-from vgate.vschema.model import TableName, VSchema
+from vgate.vschema.model import TableName, TableType, VSchema
 
 log = logging.getLogger("vgate")
 
@@ -50,6 +50,8 @@ class LivingVSchema:
         if self.file is None:
             raise VSCHEMA_FILE(reason="this vgate was not started from a file")
         async with self._lock:
+            if len(changes) == 1 and await self._completes(changes[0]):
+                return
             if any(isinstance(one, AddSequence) for one in changes):
                 await asyncio.to_thread(self.file.try_change, changes, self._accept)
                 for one in changes:
@@ -58,6 +60,16 @@ class LivingVSchema:
             vschema, self.stamp = await asyncio.to_thread(self.file.change, changes, self._accept)
             await self._publish(vschema)
         await self.siblings.tell("vschema")
+
+    async def _completes(self, change: Change) -> bool:
+        """ADD SEQUENCE of one that the VSchema has, whose table or row is missing: then there is no more to change."""
+        if not isinstance(change, AddSequence):
+            return False
+        keyspace = self.cluster.vschema.keyspaces.get(change.keyspace)
+        table = keyspace.tables.get(change.sequence) if keyspace is not None else None
+        if table is None or table.type is not TableType.SEQUENCE:
+            return False
+        return await make_backing(self.cluster, table.name)
 
     async def catch_up(self) -> bool:
         """Take up what others have written into the file meanwhile; False where that is nothing."""

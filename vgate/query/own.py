@@ -28,7 +28,7 @@ from vgate.planner.plan import Access, Const, NextValue, Pass, Refuse
 from vgate.query import variables
 from vgate.query.columns import Columns
 from vgate.query.databases import answer_database
-from vgate.query.grants import check, check_keyspace
+from vgate.query.grants import check, check_keyspace, may_use
 from vgate.query.ties import bare, names_no_table, reads_insert_id, reads_last_statement
 from vgate.query.vschema_shows import show_vschema
 from vgate.session.session import Diagnostic
@@ -405,16 +405,17 @@ class OwnStatements:
         session = self.session
         vschema = self.conversation.gate.cluster.vschema
         matches: Callable[[str], bool] = like_filter(like)
+        keyspaces = [one for one in vschema.keyspaces.values() if may_use(session.login, one.name)]
         match what:
             case "databases":
-                names = [name for name in (*vschema.keyspaces, "information_schema") if matches(name)]
+                names = [name for name in (*(one.name for one in keyspaces), "information_schema") if matches(name)]
                 label = f"Database ({like})" if like is not None else "Database"
                 out.rows(self.columns.databases(label), [[name.encode()] for name in sorted(names)])
             case "keyspaces":
-                found = sorted(filter(matches, vschema.keyspaces))
+                found = sorted(one.name for one in keyspaces if matches(one.name))
                 out.rows([text_column("Database")], [[name.encode()] for name in found])
             case "vitess_shards":
-                shards = [f"{k.name}/{s.name}" for k in vschema.keyspaces.values() for s in k.shards]
+                shards = [f"{k.name}/{s.name}" for k in keyspaces for s in k.shards]
                 out.rows([text_column("Shards")], [[name.encode()] for name in shards if matches(name)])
             case "vitess_target":
                 out.rows([text_column("Target")], [[str(session.target).encode()]])
@@ -484,8 +485,11 @@ class OwnStatements:
     # -- the VSchema ----------------------------------------------------------------------------------------------
 
     def _show_vschema(self, statement: ShowVschema, out: Output) -> None:
-        vschema = self.conversation.gate.cluster.vschema
-        shown = show_vschema(statement, self.session.target.keyspace, vschema, like_filter(statement.like))
+        vschema, login = self.conversation.gate.cluster.vschema, self.session.login
+        if statement.keyspace:
+            check_keyspace(login, vschema.keyspace(statement.keyspace).name)
+        keyspaces = [one for one in vschema.keyspaces.values() if may_use(login, one.name)]
+        shown = show_vschema(statement, self.session.target.keyspace, vschema, keyspaces, like_filter(statement.like))
         out.rows(list(map(text_column, shown.columns)), [[cell.encode() for cell in row] for row in shown.rows])
 
     async def _alter(self, change: Change) -> None:

@@ -281,7 +281,7 @@ class TableStatements:
         else:
             one = await ClusterCatalog(self._cluster).find(key_of(bound.sequence))
             shown = [(row[0], counting(row[1], bound.column, one), *row[2:]) for row in rows]
-        call.session.diagnostics, call.session.row_count = [], -1
+        call.session.diagnostics, call.session.row_count, call.session.found_rows = [], -1, None
         give_text(call, place, answer, shown)
         return True
 

@@ -5,7 +5,7 @@ It does not know how the VSchema is changed, nor packets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from vgate.errors import NO_DATABASE, UNKNOWN_VSCHEMA_TABLE
@@ -22,16 +22,20 @@ class Shown:
 
 
 def show_vschema(
-    statement: ShowVschema, current: str | None, vschema: VSchema, matches: Callable[[str], bool]
-) -> Shown:
-    """The answer. Raises VgateError: NO_DATABASE, UNKNOWN_KEYSPACE, UNKNOWN_VSCHEMA_TABLE (1146)."""
+    statement: ShowVschema, current: str | None, vschema: VSchema, keyspaces: Iterable[Keyspace],
+    matches: Callable[[str], bool],
+) -> Shown:  # fmt: skip
+    """The answer; of all keyspaces those in ``keyspaces`` are shown.
+
+    Raises VgateError: NO_DATABASE, UNKNOWN_KEYSPACE, UNKNOWN_VSCHEMA_TABLE (1146).
+    """
     if statement.what == "keyspaces":
         return Shown(("Keyspace", "Sharded", "Foreign Key", "Comment"), [
             (one.name, "true" if one.sharded else "false", one.foreign_key_mode, "")
-            for one in sorted(vschema.keyspaces.values(), key=lambda one: one.name) if matches(one.name)
+            for one in sorted(keyspaces, key=lambda one: one.name) if matches(one.name)
         ])  # fmt: skip
     if statement.what == "vindexes":
-        return _vindexes(statement, current, vschema, matches)
+        return _vindexes(statement, current, vschema, keyspaces, matches)
     tables = sorted(_keyspace(current, vschema).tables)
     return Shown(("Tables",), [(name,) for name in tables if matches(name)])
 
@@ -43,8 +47,9 @@ def _keyspace(name: str | None, vschema: VSchema) -> Keyspace:
 
 
 def _vindexes(
-    statement: ShowVschema, current: str | None, vschema: VSchema, matches: Callable[[str], bool]
-) -> Shown:
+    statement: ShowVschema, current: str | None, vschema: VSchema, keyspaces: Iterable[Keyspace],
+    matches: Callable[[str], bool],
+) -> Shown:  # fmt: skip
     if statement.table:
         keyspace = _keyspace(statement.keyspace or current, vschema)
         table = keyspace.tables.get(statement.table)
@@ -56,7 +61,7 @@ def _vindexes(
         ])  # fmt: skip
     return Shown(("Keyspace", "Name", "Type", "Params", "Owner"), [
         (keyspace.name, *_described(name, keyspace.definitions))
-        for keyspace in sorted(vschema.keyspaces.values(), key=lambda one: one.name)
+        for keyspace in sorted(keyspaces, key=lambda one: one.name)
         for name in sorted(keyspace.definitions) if matches(name)
     ])  # fmt: skip
 

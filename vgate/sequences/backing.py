@@ -17,30 +17,36 @@ from vgate.sequences.catalog import ClusterCatalog
 from vgate.sequences.definition import key_of
 from vgate.sequences.row import MARKER, select_named
 from vgate.vschema.model import TableName
+from vgate.wire.packets import Ok
 
 FIRST: Final = 1
 CACHE: Final = 1000
 _NO_TABLE: Final = 1146
 
 
-async def make_backing(cluster: Cluster, name: TableName) -> None:
-    """Make the table and its row where they are missing. Raises SqlError: NOT_A_SEQUENCE, or the server's own."""
+async def make_backing(cluster: Cluster, name: TableName) -> bool:
+    """Make the table and its row where they are missing; False where nothing was.
+
+    Raises SqlError: NOT_A_SEQUENCE, or the server's own.
+    """
     table = "`" + name.table.replace("`", "``") + "`"
     if await ClusterCatalog(cluster).find(key_of(name)) is not None:
-        return
+        return False
     async with cluster.connection(name.keyspace, 0) as connection:
-        if not await _comments(connection, name) and await _is_named(connection, name):
-            return
+        missing = not await _comments(connection, name)
+        if missing and await _is_named(connection, name):
+            return False
         await connection.query(
             f"create table if not exists {table} (id bigint not null primary key, next_id bigint not null,"
             f" cache bigint not null) engine = InnoDB comment '{MARKER.decode()}'"
         )
         if not any(MARKER in comment for comment in await _comments(connection, name)):
             raise NOT_A_SEQUENCE(name=name)
-        await connection.query(
+        filled = await connection.query(
             f"insert ignore into {table} (id, next_id, cache) select 0, {FIRST}, {CACHE} from dual"
             f" where not exists (select 1 from {table})"
         )
+        return missing or (isinstance(filled, Ok) and filled.affected > 0)
 
 
 async def _comments(connection: BackendConnection, name: TableName) -> list[bytes]:
