@@ -15,6 +15,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Any, Final, Protocol, cast
 
 import aiomysql
@@ -89,8 +90,8 @@ class BackendConnection(asyncio.Protocol):
     """See the module. Attributes are read by the fast path; only this class writes them, but for ``settings``."""
 
     __slots__ = ("_asker", "_begin", "_drained", "_head", "_held", "_in_transaction", "_next", "_piece", "_usual",
-                 "_writer", "handles", "label", "names", "openings", "owner", "response", "settings", "sink", "tainted",
-                 "thread_id", "transport", "usable", "used_at")
+                 "_writer", "handles", "label", "names", "openings", "owner", "response", "settings", "sink", "stale",
+                 "tainted", "thread_id", "transport", "usable", "used_at", "written")
 
     def __init__(self, transport: asyncio.Transport, label: str, thread_id: int, keep: object) -> None:
         self.transport = transport
@@ -108,6 +109,8 @@ class BackendConnection(asyncio.Protocol):
         self.owner: Owner | None = None
         self.usable = True
         self.tainted = False  # a KILL may be on its way to it: nobody else may have it
+        self.written = False  # clients have written on it: triggers may have set user variables
+        self.stale = False  # others have, before the one that has it now
         self.used_at = 0.0
         self._drained: asyncio.Event | None = None  # while the server is slow to take what is sent
         self._held = b""
@@ -228,7 +231,7 @@ class BackendConnection(asyncio.Protocol):
             if held:
                 await self._forget_variables()
             else:
-                await self._start_over()
+                await self.start_over()
         statement = difference(self.settings, wanted)
         if statement:
             await self.query(statement)
@@ -236,7 +239,7 @@ class BackendConnection(asyncio.Protocol):
             await self._assign(wanted)
         self.settings = wanted
 
-    async def _start_over(self) -> None:
+    async def start_over(self) -> None:
         """As it was when it was opened: nothing else makes a server forget user variables."""
         try:
             await self.command(bytes([Command.RESET_CONNECTION]))
@@ -246,6 +249,30 @@ class BackendConnection(asyncio.Protocol):
             self.close()
             raise
         self.settings = NO_SETTINGS
+        self.written = self.stale = False
+
+    async def forget_others(self, own: Collection[str], seen: Collection[str]) -> None:
+        """Make NULL what is no variable of one's ``own``, where starting over would end a transaction. ``seen`` are
+        those that the next statement names, in case that the server does not tell which there are.
+        """
+        others = {*await self.known_variables(), *filter(str.isascii, seen)}.difference(own)
+        if others:
+            await self.query("SET " + ", ".join(f"{quoted_name(name)} = NULL" for name in sorted(others)))
+        self.stale = False
+
+    async def known_variables(self) -> list[str]:
+        """The user variables that the server knows of its session; none where it does not tell."""
+        for table, column in (
+            ("information_schema.USER_VARIABLES", "VARIABLE_NAME"),
+            ("performance_schema.user_variables_by_thread WHERE THREAD_ID = PS_CURRENT_THREAD_ID()", "VARIABLE_NAME"),
+        ):
+            try:
+                rows = await self.rows(f"SELECT CONVERT({column} USING utf8mb4) FROM {table}")
+            except SqlError:
+                continue
+            found = [(row[0] or b"").decode("utf-8", "replace").lower() for row in rows]
+            return [name for name in found if name != "vgate_statement"]
+        return []
 
     async def _forget_variables(self) -> None:
         """As far as that goes: they are NULL then, which is not the same, so this is nobody else's connection."""

@@ -13,6 +13,7 @@ from vgate.engine.cursor import Cursor
 from vgate.engine.output import Output
 from vgate.session.session import Session
 from vgate.sql.lexer import Lexer, LexMode, lexer_for
+from vgate.sql.uservars import Mentions
 from vgate.transactions.scope import Scope
 from vgate.wire.binary import Execution as Bound
 
@@ -41,6 +42,7 @@ class Call:
     ``uses_tables`` is False where it certainly reads and writes no rows of any, ``names_no_table`` is True where it
     does not even name one;
     ``suspect`` where a stored function may leave traces on the connection, which then serves no other client;
+    ``peeks`` where it may see user variables, of which another client's triggers may have left some on a connection;
     ``assigns`` where it assigns user variables: what then learns of them from its connection;
     ``execution`` where a prepared statement is to run as such, and not its text.
     """
@@ -58,6 +60,7 @@ class Call:
     names_no_table: bool = False
     tells_time: bool = False
     suspect: bool = False
+    peeks: bool = False
     assigns: Callable[[BackendConnection], Awaitable[None]] | None = None
     execution: Execution | None = None
 
@@ -65,6 +68,11 @@ class Call:
     def cursor(self) -> Cursor | None:
         """The cursor that is to be opened."""
         return self.execution.cursor if self.execution is not None else None
+
+    @property
+    def seen_variables(self) -> tuple[str, ...] | None:
+        """The user variables that it names; None where it certainly sees none."""
+        return Mentions(self.text, self.mode).names if self.peeks else None
 
     @property
     def lexer(self) -> Lexer:

@@ -58,8 +58,9 @@ async def begin_load(connection: BackendConnection, text: bytes) -> FileRequest:
 
 async def run_load(call: Call, place: Place) -> bool:
     """Run the statement on one shard; False if its answer was an error the server gave."""
-    connection = await call.scope.take(place)
+    connection = await call.scope.take(place, peeks=call.seen_variables)
     try:
+        connection.written = True
         if call.pins:
             call.scope.pin(place, connection)
             call.scope.home_of(place, call.pins)

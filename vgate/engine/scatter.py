@@ -137,7 +137,7 @@ async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
     connections: dict[Place, BackendConnection] = {}
     try:
         for place in places:  # in one order everywhere, so that clients that need several pools cannot deadlock
-            connections[place] = await scope.take(place)
+            connections[place] = await scope.take(place, peeks=call.seen_variables)
             connections[place].tainted |= call.suspect
             if once:
                 await scope.characterise(connections[place])

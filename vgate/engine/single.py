@@ -44,9 +44,10 @@ async def run_single(
     retry = access is Access.READ and not call.scope.transactional and place not in call.scope.held
     once = bool(call.session.isolation_once) and call.uses_tables and not call.scope.transactional
     while True:
-        connection = await call.scope.take(place)
+        connection = await call.scope.take(place, peeks=call.seen_variables)
         try:
             connection.tainted |= call.suspect
+            connection.written |= access is not Access.READ
             if call.pins:
                 call.scope.pin(place, connection)
                 call.scope.home_of(place, call.pins)

@@ -72,8 +72,9 @@ async def write_all(
     running = own
     try:
         for place in texts:
-            connections[place] = await scope.take(place)
-            connections[place].tainted |= call.suspect
+            connections[place] = connection = await scope.take(place, peeks=call.seen_variables)
+            connection.tainted |= call.suspect
+            connection.written = True
         if not own:
             await scope.mark(list(texts))
             running = True

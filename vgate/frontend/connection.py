@@ -69,8 +69,8 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = ("_abandoned", "_answered", "_buffer", "_busy", "_closed", "_continues", "_crowd", "_drained",
                  "_ending", "_first", "_fresh", "_gate", "_killed", "_largest", "_linger", "_loop", "_lost",
-                 "_midway", "_reading_paused", "_retiring", "_seen_busy", "_since", "_slow", "_stopped", "_task",
-                 "_transport", "_upstream", "conversation", "login", "reception", "user", "write")
+                 "_midway", "_reading_paused", "_retiring", "_running", "_seen_busy", "_since", "_slow", "_stopped",
+                 "_task", "_transport", "_upstream", "conversation", "login", "reception", "user", "write")
 
     def __init__(
         self, gate: Gate, login: Login, loop: asyncio.AbstractEventLoop, lost: Callable[[ClientConnection], None]
@@ -87,6 +87,7 @@ class ClientConnection(asyncio.Protocol):
         self._closed = False
         self._abandoned = False  # the last backend of a client that is gone is being closed
         self._killed = False
+        self._running = False  # the task has begun
         self._fresh = True  # a command has come since the last look, which was at ``_since`` or later
         self._since = loop.time()
         self._seen_busy = self._stopped = False
@@ -448,7 +449,11 @@ class ClientConnection(asyncio.Protocol):
         self._transport.write(data)
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        self._running = True
         try:
+            if self._killed:
+                work.close()
+                raise INTERRUPTED()
             await work
         except SqlError as error:
             self._fail(error, go_on=True)
@@ -461,7 +466,7 @@ class ClientConnection(asyncio.Protocol):
         except Exception:
             log.exception("connection %d: a command failed in a way that is vgate's fault", self.login.connection_id)
             self._fail(BUG(detail="see vgate's log"))
-        self._killed = self._continues = False
+        self._killed = self._continues = self._running = False
         self._first = 1
         self._task = None
         if not self._ending:
@@ -621,7 +626,8 @@ class ClientConnection(asyncio.Protocol):
                 self._gate.closing(self._interrupt(one, one.sink))
         elif self._task is not None and not self._continues:
             self._killed = True
-            self._task.cancel()
+            if self._running:  # one that is cancelled before its first step would answer nothing
+                self._task.cancel()
 
     def oversee(self, idle: float, query: float | None) -> None:
         """A look at how long a command has been under way, or none has come: who takes too long is stopped.

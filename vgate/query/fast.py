@@ -223,6 +223,8 @@ class FastPath:
         self._index = index
         self._cached = cached
         self._passed = False
+        if connection is not None and not cached.read:
+            connection.written = True
         return connection
 
     def _held_connection(self, place: Place) -> BackendConnection | None:

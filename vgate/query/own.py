@@ -279,7 +279,7 @@ class OwnStatements:
             return
         if call.insert_id_read:
             raise UNSUPPORTED(construct="LAST_INSERT_ID() in a SET of user and system variables")
-        connection = await self.scope.take(place)
+        connection = await self.scope.take(place, peeks=call.seen_variables)
         try:
             if call.pins:
                 self.scope.pin(place, connection)

@@ -14,6 +14,7 @@ from typing import Final
 from vgate.engine.call import Call
 from vgate.planner.functions import foreign_function
 from vgate.sql.lexer import Lexer, TokenKind
+from vgate.transactions.scope import AT_HOME
 
 _TIES: Final = re.compile(
     rb"""
@@ -110,6 +111,7 @@ class Findings:
     speaks: bool = False
     tells_time: bool = False
     suspect: bool = False
+    peeks: bool = False
 
     @property
     def ordinary(self) -> bool:
@@ -122,7 +124,7 @@ class Findings:
         call.pins, call.insert_id_read = self.pins, self.insert_id_read
         call.counts_found_rows, call.uses_tables = self.counts_found_rows, self.uses_tables
         call.names_no_table, call.tells_time = self.names_no_table, self.tells_time
-        call.suspect = self.suspect
+        call.suspect, call.peeks = self.suspect, self.peeks
 
 
 NOTHING: Final = Findings()
@@ -131,10 +133,11 @@ NOTHING: Final = Findings()
 def findings(shape: bytes, lexer: Lexer) -> Findings:
     """What is found in the statement of this shape."""
     words = bare(shape, lexer)
+    pins, suspect = tie(words), leaves_traces(words)
     return Findings(
-        tie(words), reads_insert_id(words), commits_implicitly(words), counts_found_rows(words),
+        pins, reads_insert_id(words), commits_implicitly(words), counts_found_rows(words),
         reads_last_statement(words), may_use_tables(words), names_no_table(words), speaks(words), tells_time(words),
-        leaves_traces(words),
+        suspect, suspect or pins in AT_HOME,
     )  # fmt: skip
 
 

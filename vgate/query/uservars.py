@@ -77,7 +77,7 @@ class UserVariables:
         _, shape, slots = await conversation.read(planned)
         cached = await conversation.cached(planned, shape, slots)
         besides = tie_besides_variables(bare(shape, conversation.lexer))
-        cached = Cached(cached.plan, replace(cached.found, pins=besides))
+        cached = Cached(cached.plan, replace(cached.found, pins=besides, peeks=True))
         call = conversation.call(text, slots, out, cached)
         if isinstance(cached.plan, AnyShard | Route | Schemas):
             call.execution = execution
@@ -108,7 +108,7 @@ class UserVariables:
         """
         if tied is not None:
             await self.go_home(call.text, tied)
-            call.pins = CONSTRUCT
+            call.pins, call.peeks = CONSTRUCT, True
             return tied, call
         await self.bring_home()
         mentions = Mentions(call.text, call.mode)
@@ -117,6 +117,7 @@ class UserVariables:
         own = [one for one in again.assignments if isinstance(one, UserVariable)] if isinstance(again, Set) else []
         place = await self._place_of(own) if own else self._conversation.own.place()
         call.assigns = partial(self.learn, names=mentions.names)
+        call.peeks = True
         if SPEAKS.search(bare(call.text, call.lexer)):
             speak(call, place[0])
         return place, call
@@ -167,7 +168,7 @@ class UserVariables:
             session.forget_variables()
             raise BACKEND_LOST(label="the server that had this session's user variables")
         if connection.settings.variables == session.settings.variables:
-            names = await _known_there(connection)
+            names = await connection.known_variables()
             await read_variables(session, connection, [*session.variables, *names, *self._at_home])
 
     async def learn(self, connection: BackendConnection, names: Sequence[str]) -> None:
@@ -224,21 +225,6 @@ def _variable(column: ColumnDefinition, value: bytes | None, collation: bytes | 
         case FieldType.DOUBLE:
             return Variable(Kind.DOUBLE, value)
     return Variable(Kind.STRING, raw, (collation or b"binary").decode("ascii"))
-
-
-async def _known_there(connection: BackendConnection) -> list[str]:
-    """The variables a server knows of its session, as a program may have made some; none where it does not tell."""
-    for table, column in (
-        ("information_schema.USER_VARIABLES", "VARIABLE_NAME"),
-        ("performance_schema.user_variables_by_thread WHERE THREAD_ID = PS_CURRENT_THREAD_ID()", "VARIABLE_NAME"),
-    ):
-        try:
-            rows = await connection.rows(f"SELECT CONVERT({column} USING utf8mb4) FROM {table}")
-        except SqlError:
-            continue
-        found = [(row[0] or b"").decode("utf-8", "replace").lower() for row in rows]
-        return [name for name in found if name != "vgate_statement"]
-    return []
 
 
 def literal_of(variable: Variable, mode: LexMode) -> bytes | None:

@@ -63,8 +63,11 @@ class Scope:
 
     # -- taking and giving back -----------------------------------------------------------------------------------
 
-    async def take(self, place: Place) -> BackendConnection:
+    async def take(self, place: Place, *, peeks: Collection[str] | None = None) -> BackendConnection:
         """A connection to a shard that carries the session's settings and is inside its transaction, if it has one.
+
+        ``peeks``: user variables that the statement names, if it may see any; those of triggers that ran for other
+        clients must be gone.
 
         Raises VgateError (unreachable, pool exhausted, broken transaction, what the session was tied to is lost) and
         ServerError (a setting refused).
@@ -83,8 +86,14 @@ class Scope:
             keyspace, index = place
             pool = self.cluster.keyspaces[keyspace].pools[self.found_rows][index]
             connection = pool.take_now(settings) or await pool.take(settings)
+            connection.stale = connection.written
             self._ours.add(connection)
         try:
+            if peeks is not None and connection.stale:
+                if place in self.held:
+                    await connection.forget_others(self.session.variables, peeks)
+                else:
+                    await connection.start_over()
             if connection.settings is not settings:
                 await connection.carry(settings, held=place in self.held)
             if self.transactional and place not in self.begun:
@@ -182,6 +191,7 @@ class Scope:
         """
         if not self.session.in_transaction:
             self.session.begin()
+        connection.stale = connection.written
         self.held[place] = connection
         self.begun.add(place)
 

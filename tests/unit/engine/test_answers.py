@@ -90,7 +90,7 @@ class FakeScope:
         self.cluster = SimpleNamespace(keyspaces={"ks": SimpleNamespace(renamed=False)})
         self.session = Session(Login(1, "u"))
 
-    async def take(self, place: Place) -> BackendConnection:
+    async def take(self, place: Place, *, peeks: object = None) -> BackendConnection:
         return self.connections[place[1]]
 
     def give_back(self, place: Place, connection: BackendConnection) -> None:

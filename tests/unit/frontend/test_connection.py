@@ -414,6 +414,15 @@ async def test_kill_query_of_what_waits_for_something_else(client: Client) -> No
     assert client.conversation.ended == [b"wait", b"b"]
 
 
+async def test_kill_query_of_what_has_just_come(client: Client) -> None:
+    """A task that is cancelled before its first step does not even know it."""
+    client.send(query(b"wait") + query(b"b"))
+    client.protocol.kill(query_only=True)
+    await turns()
+    assert client.transport.take() == INTERRUPTED + OK
+    assert client.conversation.ended == [b"b"]
+
+
 async def test_kill_query_in_the_middle_of_an_answer_cuts_the_client_off(client: Client) -> None:
     """The number of the next packet is not known here, so no error could follow in order."""
     client.send(query(b"part wait"))

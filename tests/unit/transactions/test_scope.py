@@ -29,6 +29,7 @@ class FakeConnection:
         self.settings = NO_SETTINGS
         self.usable = True
         self.sink: object = None
+        self.written = self.stale = False
         self.response = SimpleNamespace(status=0)
         self.said: list[str] = []
         self.fails = ""
