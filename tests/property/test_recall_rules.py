@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -367,5 +368,214 @@ class Clients(RuleBasedStateMachine):
             self.world.loop.close()
 
 
-Clients.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
+Clients.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
 test_clients = Clients.TestCase
+
+
+# -- one by one ---------------------------------------------------------------------------------------------------
+# What chance seldom finds: in each of these two vgates have blocks, and one is told something late, or not at all.
+
+A, B = 0, 1
+
+
+@dataclass
+class Scene:
+    """Vgates A and B with a block of ten each; ``a`` and ``b`` are where these begin. B is about to give b + 1."""
+
+    clients: Clients
+    a: int
+    b: int
+
+    def take(self, who: int, times: int = 1) -> None:
+        """What can be given now is given."""
+        self.clients.take(who, 1, times, False)
+
+    def insert(self, who: int, high: int, low: int | None = None) -> asyncio.Task[None]:
+        """An insert that has begun."""
+        self.clients.start(who, self.clients.client_with(who, low or high, high - (low or high)), False)
+        return self.clients.clients[-1]
+
+    def step(self, who: int, count: int = 1, *, lost: bool = False) -> None:
+        """The statement of a vgate that waits for longest takes effect, or the answer comes."""
+        for _ in range(count):
+            mine = [step for step in self.clients.world.steps if step.who is self.clients.vgates[who]]
+            self.clients.world.steps.remove(mine[0])
+            if lost:
+                mine[0].go_on.set_exception(LOST)
+            else:
+                mine[0].go_on.set_result(None)
+            self.clients.turn()
+
+    def go_on(self, seconds: float) -> None:
+        self.clients.time_goes_by(seconds)
+
+    def end(self) -> None:
+        """All that was asked for is answered, and B gives its block to the end."""
+        for _ in range(6):
+            self.clients.all_steps(A)
+            self.clients.all_steps(B)
+            self.go_on(0.6)
+        self.take(B, 10)
+        self.clients.teardown()
+
+
+@pytest.fixture(params=["GROUP", "table"])
+def scene(request: pytest.FixtureRequest) -> Scene:
+    clients = Clients()
+    clients.begin(request.param == "GROUP", 10)
+    for who in (A, B):
+        clients.take(who, 1, 1, True)
+    a, b = clients.world.blocks
+    assert sorted(clients.given) == [a, b]
+    clients.time_goes_by(0.3)
+    return Scene(clients, a, b)
+
+
+def read(scene: Scene) -> None:
+    """B has read the epoch in this moment."""
+    scene.go_on(0.3)
+    scene.take(B)
+    scene.step(B, 2)
+
+
+def test_an_id_of_ones_own_block_costs_nothing(scene: Scene) -> None:
+    assert scene.insert(A, scene.a + 1).done()
+    assert scene.insert(A, scene.a).done()
+    assert not scene.clients.world.steps
+    scene.take(A, 3)
+    scene.end()
+
+
+@pytest.mark.parametrize("low", [1, 9])
+def test_an_id_of_anothers_block_waits_until_that_is_given_up(scene: Scene, low: int) -> None:
+    insert = scene.insert(A, scene.b + low)
+    scene.step(A, 2)
+    scene.go_on(1.05)
+    assert not insert.done()
+    scene.go_on(0.1)
+    assert insert.done()
+    again = scene.insert(A, scene.b + 9)
+    scene.clients.all_steps(A)
+    assert again.done(), "what was recalled is known"
+    scene.take(B, 12)
+    scene.end()
+
+
+def test_the_whole_range_counts(scene: Scene) -> None:
+    """Its end lies in A's own block, or above all blocks."""
+    scene.clients.take(A, 1, 10, True)
+    assert not scene.insert(A, scene.clients.world.blocks[-1] + 3, scene.b + 1).done()
+    scene.end()
+
+
+def test_ids_above_all_blocks_wait_for_nobody_and_say_nothing_of_what_is_below(scene: Scene) -> None:
+    insert = scene.insert(A, scene.b + 50)
+    scene.step(A, 2)
+    assert insert.done()
+    scene.clients.all_steps(A)
+    assert scene.insert(A, scene.b + 50).done()
+    assert not scene.insert(A, scene.b + 2).done()
+    scene.end()
+
+
+def test_trust_ends_a_while_after_the_read_and_the_recall_waits_for_longer(scene: Scene) -> None:
+    read(scene)
+    insert = scene.insert(A, scene.b + 2)
+    scene.step(A, 2)
+    scene.go_on(0.98)
+    assert not insert.done()
+    scene.take(B)
+    scene.end()
+
+
+@pytest.mark.parametrize("late", [0.7, 1.2])
+def test_a_read_that_is_answered_late_is_as_old_as_it_is(scene: Scene, late: float) -> None:
+    """B reads, A recalls, the answer of before comes when A is nearly done, or is."""
+    scene.go_on(0.3)
+    scene.take(B)
+    scene.step(B)
+    insert = scene.insert(A, scene.b + 2)
+    scene.step(A, 2)
+    scene.go_on(late)
+    scene.step(B)
+    scene.go_on(1.2 - late)
+    assert insert.done()
+    scene.take(B, 3)
+    scene.end()
+
+
+def test_a_read_that_failed_adds_nothing(scene: Scene) -> None:
+    insert = scene.insert(A, scene.b + 2)
+    scene.step(A, 2)
+    scene.go_on(0.4)
+    scene.take(B)
+    scene.step(B, lost=True)
+    scene.go_on(0.8)
+    assert insert.done()
+    scene.take(B)
+    scene.step(B, lost=True)
+    assert isinstance(scene.clients.clients[-1].exception(), SqlError), "and who waits for it is told"
+    scene.take(B, 3)
+    scene.end()
+
+
+def test_who_comes_while_blocks_are_recalled_waits_too(scene: Scene) -> None:
+    scene.insert(A, scene.b + 2)
+    scene.step(A, 2)
+    scene.go_on(0.1)
+    assert not scene.insert(A, scene.b + 1).done()
+    scene.take(B)
+    scene.end()
+
+
+def test_a_recall_does_not_hide_anothers(scene: Scene) -> None:
+    """B wants an id of A's block, and before A hears of it, A wants one of B's."""
+    first = scene.insert(B, scene.a + 1)
+    scene.step(B, 2)
+    second = scene.insert(A, scene.b + 8)
+    scene.step(A, 2)
+    scene.go_on(1.2)
+    assert first.done()
+    assert second.done()
+    scene.take(A, 3)
+    scene.end()
+
+
+def test_a_block_on_its_way_is_passed_over_too(scene: Scene) -> None:
+    """A's own: it is reserved, but A does not know yet when a client brings an id of it."""
+    scene.take(A, 10)
+    while len(scene.clients.world.blocks) == 2:
+        scene.step(A)
+    scene.insert(A, scene.clients.world.blocks[-1] + 4)
+    scene.clients.all_steps(A)
+    scene.take(A, 10)
+    scene.end()
+
+
+def test_a_block_that_was_recalled_on_its_way_is_not_used(scene: Scene) -> None:
+    """B's: it is reserved, A recalls it, and then the answer comes."""
+    scene.take(B, 10)
+    while len(scene.clients.world.blocks) == 2:
+        scene.step(B)
+    insert = scene.insert(A, scene.clients.world.blocks[-1])
+    scene.step(A, 2)
+    scene.go_on(1.2)
+    assert insert.done()
+    scene.step(B)
+    scene.end()
+
+
+def test_what_nobody_can_give_is_known_without_the_server(scene: Scene) -> None:
+    insert = scene.insert(A, scene.b + 2)
+    scene.step(A, 2)
+    scene.go_on(1.2)
+    scene.clients.all_steps(A)
+    assert insert.done()
+    scene.clients.take(A, 1, 1, True)
+    scene.go_on(5)
+    again = scene.insert(A, scene.b + 3)
+    while scene.clients.world.steps:
+        scene.step(A, lost=True)
+    assert again.done()
+    assert again.exception() is None
+    scene.end()
