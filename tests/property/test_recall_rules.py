@@ -523,21 +523,23 @@ def test_who_comes_while_blocks_are_recalled_waits_too(scene: Scene) -> None:
     scene.insert(A, scene.b + 2)
     scene.step(A, 2)
     scene.go_on(0.1)
-    assert not scene.insert(A, scene.b + 1).done()
+    other = scene.insert(A, scene.b + 1)
+    scene.clients.all_steps(A)
+    assert not other.done()
     scene.take(B)
     scene.end()
 
 
 def test_a_recall_does_not_hide_anothers(scene: Scene) -> None:
-    """B wants an id of A's block, and before A hears of it, A wants one of B's."""
-    first = scene.insert(B, scene.a + 1)
-    scene.step(B, 2)
-    second = scene.insert(A, scene.b + 8)
+    """A wants an id of B's block, and before B hears of it, B wants one of A's."""
+    first = scene.insert(A, scene.b + 1)
     scene.step(A, 2)
+    second = scene.insert(B, scene.a + 8)
+    scene.step(B, 2)
     scene.go_on(1.2)
     assert first.done()
     assert second.done()
-    scene.take(A, 3)
+    scene.take(B, 3)
     scene.end()
 
 
@@ -548,6 +550,23 @@ def test_a_block_on_its_way_is_passed_over_too(scene: Scene) -> None:
         scene.step(A)
     scene.insert(A, scene.clients.world.blocks[-1] + 4)
     scene.clients.all_steps(A)
+    scene.take(A, 10)
+    scene.end()
+
+
+@pytest.mark.parametrize("group", [True, False])
+def test_the_first_block_on_its_way_is_passed_over_too(group: bool) -> None:
+    """There is no other vgate, so nothing is recalled."""
+    clients = Clients()
+    clients.begin(group, 10)
+    scene = Scene(clients, 0, 0)
+    scene.take(A)
+    while not clients.world.blocks:
+        scene.step(A)
+    insert = scene.insert(A, clients.world.blocks[0] + 4)
+    scene.step(A, 3)
+    scene.go_on(1.2)
+    assert insert.done()
     scene.take(A, 10)
     scene.end()
 
