@@ -52,14 +52,14 @@ class Store:
     def __init__(self) -> None:
         self.refills: list[Refill] = []
         self.raised: list[int] = []
-        self.next_id = 0
+        self.row = 0
         self.epochs: list[int] = []
 
     async def move(self, move: Move) -> Moved | None:
         """Of a row whose values are in nobody's hand."""
-        was, self.next_id = self.next_id, min(move.high + 1, MAX_NEXT_ID)
-        self.raised.append(self.next_id)
-        return Moved(was, self.next_id)
+        was, self.row = self.row, min(move.high + 1, MAX_NEXT_ID)
+        self.raised.append(self.row)
+        return Moved(was, self.row)
 
     async def epoch(self, name: TableName, sent: Sent) -> int:
         """The next of those that the test has prepared."""
