@@ -20,6 +20,8 @@ from vgate.errors import VSCHEMA_FILE, VSCHEMA_RESTART, VgateError
 from vgate.query.cache import PlanCache
 from vgate.query.siblings import Siblings
 from vgate.sequences.backing import make_backing
+from vgate.sequences.catalog import ClusterCatalog
+from vgate.sequences.definition import key_of
 from vgate.sql.alter_vschema import AddSequence, Change
 from vgate.vschema.file import Stamp, VSchemaFile, needs_restart, with_addresses_of
 from vgate.vschema.model import TableName, VSchema
@@ -52,10 +54,15 @@ class LivingVSchema:
                 await asyncio.to_thread(self.file.try_change, changes, self._accept)
                 for one in changes:
                     if isinstance(one, AddSequence):
-                        await make_backing(self.cluster, TableName(one.keyspace, one.sequence))
+                        await self._back(TableName(one.keyspace, one.sequence))
             vschema, self.stamp = await asyncio.to_thread(self.file.change, changes, self._accept)
             await self._publish(vschema)
         await self.siblings.tell("vschema")
+
+    async def _back(self, name: TableName) -> None:
+        """A sequence that CREATE SEQUENCE made needs no table."""
+        if await ClusterCatalog(self.cluster).find(key_of(name), lambda: None) is None:
+            await make_backing(self.cluster, name)
 
     def _accept(self, found: VSchema) -> None:
         """Raises VSCHEMA_RESTART where a vgate that runs cannot take it up."""
