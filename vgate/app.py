@@ -107,7 +107,7 @@ async def running(service: Service) -> AsyncIterator[tuple[Gate, Listener]]:
         async with asyncio.TaskGroup() as owner:
             reaper = owner.create_task(_reap(cluster))
             own = Sequences(ClusterCatalog(cluster), owner, loop.time, lambda: time.time_ns() // 1_000_000)
-            sequences = EverySequence(own, VitessSequences(ClusterStore(cluster), owner))
+            sequences = EverySequence(own, VitessSequences(ClusterStore(cluster), owner, loop.time))
             siblings, plans = Siblings(service.post, owner), PlanCache()
             living = LivingVSchema(cluster, plans, siblings, _file(service), service.vschema_stamp)
             watcher = owner.create_task(living.watch())

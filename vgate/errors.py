@@ -124,6 +124,10 @@ NO_METADATA_KEYSPACE = Fault(
 SEQUENCE_BATCH = Fault(
     "VG09004", 1105, "HY000", "sequence {name}: {count} consecutive values are more than {what} ({most})"
 )
+SEQUENCE_UNREAD = Fault(
+    "VG14007", 1105, "HY000", "sequence {name}: the server that keeps it does not answer in time, and another "
+    "vgate may have inserted ids of its own where values are in hand",
+)
 NEXTVAL_PLACE = Fault(
     "VT12001", 1235, "42000", "unsupported: NEXTVAL of {name} {where}; it stands in the select list of a SELECT "
     "without tables, in INSERT or REPLACE ... VALUES or SET, in SET and in DO",

@@ -7,9 +7,12 @@ What comes out is PolarDB-X's as documented (``First values``), what is refused 
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pymysql
@@ -18,7 +21,7 @@ import yaml
 from pymysql.constants import COMMAND, FIELD_TYPE
 
 from tests.fix_oracle import Answer, ask
-from tests.fix_servers import Cluster
+from tests.fix_servers import REPOSITORY, Cluster
 from tests.fix_vgate import PASSWORD, USER, StartVgate, VgateProcess
 from vgate.sql.versioned import Flavour
 
@@ -540,3 +543,21 @@ def test_users_who_may_not(fresh: Cluster, start_vgate: StartVgate) -> None:
         for sql in ("select product.s.nextval", "drop sequence product.s", "show sequences from product"):
             assert guest.error(sql)[0] == 1044, sql
         assert guest.rows("select schema_name from information_schema.sequences") == (("customer",),)
+
+
+def test_a_sequence_of_any_kind_is_bound_without_a_table(client: Client) -> None:
+    """The VSchema has to name it, and says how; what it does not need is not made, nor missed."""
+    add = "alter vschema on customer.customer add auto_increment id using product.ids"
+    client.run("use customer", CUSTOMER, "create simple sequence product.ids")
+    assert "alter vschema add sequence product.ids" in client.error(add)[1]
+    client.run("alter vschema add sequence product.ids", add, "insert into customer (uname) values ('a')")
+    client.run("create table product.vt_sequence (name varchar(64) primary key, id bigint unsigned not null)")
+    client.run("insert into product.vt_sequence values ('named', 0)", "alter vschema add sequence product.lost")
+    assert client.column("select id from customer") == [1]
+    assert [name for name in client.column("show tables from product") if not name.startswith("v")] == ["lost"]
+    client.run("drop table product.lost")
+    path = client.process.directory / "vschema.yaml"
+    path.write_text(path.read_text().replace("lost:", "named: {type: sequence}\n      lost:"))
+    check = [str(Path(sys.executable).with_name("vgate")), "check", "--vschema", str(path), "--live"]
+    found = subprocess.run(check, capture_output=True, text=True, check=False, cwd=REPOSITORY).stdout
+    assert [line.split(":")[0] for line in found.splitlines() if ": fault:" in line] == ["product.lost"], found

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from vgate.errors import BACKEND_LOST, SqlError
 from vgate.sequences.catalog import Lease, Nothing
+from vgate.sequences.claims import Claims
 from vgate.sequences.definition import Definition, Kind, created, next_base
 from vgate.sequences.lines import AnyLine, Changed, GroupLine, SimpleLine, TimeLine
 from vgate.sequences.stamps import EPOCH, LAYOUTS, LEASE, Layout
@@ -136,7 +137,7 @@ class ManyVgates(RuleBasedStateMachine):
         store, one = self.stores[index], self.rows.one
         match one.kind:
             case Kind.GROUP:
-                return GroupLine(one, store, Owner())
+                return GroupLine(one, store, Owner(), Claims())
             case Kind.SIMPLE:
                 return SimpleLine(one, store, Owner())
             case Kind.TIME:

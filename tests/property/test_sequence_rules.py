@@ -17,7 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from vgate.errors import BACKEND_LOST, SqlError
 from vgate.sequences.block import PREFETCH_MIN_CACHE, Refill, VitessBlock
-from vgate.sequences.row import NotReserved, Outcome, OutcomeUnknown, Reservation, Reserved
+from vgate.sequences.row import Move, Moved, NotReserved, Outcome, OutcomeUnknown, Reservation, Reserved
+from vgate.sequences.trust import Sent
 from vgate.sequences.vitess import VitessSequences
 from vgate.vschema.model import TableName
 
@@ -302,7 +303,7 @@ class Shell(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.next_id = 1
         self.calls: list[Call] = []
-        self.sequences = VitessSequences(self, self.loop)
+        self.sequences = VitessSequences(self, self.loop, lambda: 0.0)
         self.name = TableName("product", "s")
         self.tasks: list[asyncio.Task[None]] = []
         self.heard: list[tuple[int, int]] = []
@@ -321,13 +322,18 @@ class Shell(RuleBasedStateMachine):
         self.turn()
         self.loop.close()
 
-    async def raise_to(self, name: TableName, next_id: int) -> None:
-        """The store's part."""
-        self.next_id = max(self.next_id, next_id)
+    async def move(self, move: Move) -> Moved | None:
+        """The store's part: no client has ids of its own here."""
+        raise NotImplementedError
+
+    async def epoch(self, name: TableName, sent: Sent) -> int:
+        """The store's part: time stands still, so nobody asks."""
+        raise NotImplementedError
 
     async def reserve(self, reservation: Reservation) -> Outcome:
         """The store's part: waits for ``end``."""
         assert self.flying == 0, "single flight"
+        reservation.sent()
         self.flying += 1
         call = Call(reservation, self.loop.create_future())
         self.calls.append(call)

@@ -31,6 +31,7 @@ _TABLES = """
 select TABLE_NAME from information_schema.TABLES
 where TABLE_SCHEMA = database() and TABLE_TYPE in ('BASE TABLE', 'SYSTEM VERSIONED') order by TABLE_NAME
 """
+_OWN, _NAMED = "vgate_sequence", "vt_sequence"
 _FOREIGN_KEYS = """
 select TABLE_NAME, CONSTRAINT_NAME, COLUMN_NAME,
  if(REFERENCED_TABLE_SCHEMA = TABLE_SCHEMA, '', REFERENCED_TABLE_SCHEMA), REFERENCED_TABLE_NAME, REFERENCED_COLUMN_NAME
@@ -282,9 +283,13 @@ def _unreadable(where: str, error: SqlError) -> Finding:
 
 async def _sequences(vschema: VSchema, views: Mapping[str, KeyspaceView], ask_for: AskFor) -> list[Finding]:
     findings: list[Finding] = []
+    try:
+        kept = {name for view in views.values() for name in await _without_tables(view, ask_for)}
+    except SqlError as error:
+        return [_unreadable("sequences", error)]
     for view in views.values():
         for table in view.keyspace.tables.values():
-            if table.type is not TableType.SEQUENCE or not view.shards:
+            if table.type is not TableType.SEQUENCE or not view.shards or _key(table.name) in kept:
                 continue
             users = [each for keyspace in vschema.keyspaces.values() for each in keyspace.tables.values()
                      if each.auto_increment is not None and each.auto_increment.sequence == table.name]
@@ -294,6 +299,23 @@ async def _sequences(vschema: VSchema, views: Mapping[str, KeyspaceView], ask_fo
             except SqlError as error:
                 findings.append(_unreadable(str(table.name), error))
     return findings
+
+
+async def _without_tables(view: KeyspaceView, ask_for: AskFor) -> set[TableName]:
+    """Sequences that need no table: vgate's own, if this is where it keeps them, and named rows."""
+    if view.keyspace.sharded or not view.shards:
+        return set()
+    name, tables = view.keyspace.name, view.shards[0].tables
+    ask = ask_for(name, view.shards[0].index)
+    own = await ask(f"select schema_name, seq_key from {_OWN}") if _OWN in tables else []
+    named = await ask(f"select name from {_NAMED}") if _NAMED in tables else []
+    return {TableName(_text(keyspace), _text(key)) for keyspace, key in own} | {
+        _key(TableName(name, _text(key))) for (key,) in named
+    }
+
+
+def _key(name: TableName) -> TableName:
+    return TableName(name.keyspace, name.table.lower())
 
 
 async def _highest(user: Table, view: KeyspaceView, ask_for: AskFor) -> int:

@@ -61,7 +61,7 @@ class InsertRun:
         self.first_id = self.count = 0  # those taken from the sequence
         self.runs: list[range] = []
         self.last_id = 0  # the last row's, given or generated
-        self.highest = 0  # of those given
+        self.lowest = self.highest = 0  # of those given, above 0
         self.source: ValueRows
         self.text: bytes
         self.starts, self.ends = array("q"), array("q")  # where each row is; numbers alone are nothing to the collector
@@ -194,7 +194,7 @@ class InsertRun:
         if not self.missing_id:
             wanting = await self._wanting()
             if self.highest > 0 and generated.bumps:
-                await self.sequences.bump(generated.sequence, self.highest)
+                await self.sequences.bump(generated.sequence, self.highest, self.lowest)
         if not wanting:
             return
         self.count = len(wanting)
@@ -226,7 +226,9 @@ class InsertRun:
                 wanting.append(number)
             else:
                 self.last_id = given
-                self.highest = max(self.highest, given)
+                if given > 0:
+                    self.lowest = min(self.lowest or given, given)
+                    self.highest = max(self.highest, given)
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         return wanting

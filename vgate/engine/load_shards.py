@@ -62,7 +62,7 @@ class LoadRun:
         self.charset = ""
         self.count = 0
         self.first_id = 0
-        self.highest = self.bumped = 0  # of the ids that rows have given themselves
+        self.lowest = self.highest = 0  # of the ids that rows of this piece have given themselves
         self._sequence: dict[BackendConnection, int] = {}
 
     async def run(self) -> bool:
@@ -187,9 +187,9 @@ class LoadRun:
             if len(self.numbers[place]) < REMEMBERED:
                 self.numbers[place].append(self.count - 1)
         generated = self.plan.generated
-        if generated is not None and generated.bumps and self.highest > self.bumped:
-            self.bumped = self.highest
-            await self.sequences.bump(generated.sequence, self.highest)
+        if generated is not None and generated.bumps and self.highest:
+            await self.sequences.bump(generated.sequence, self.highest, self.lowest)
+            self.lowest = self.highest = 0
         for place, lines in parts.items():
             await self._write(connections[place], b"".join(lines))
 
@@ -247,7 +247,9 @@ class LoadRun:
         """An id that a server would count for itself, or change, is none."""
         field = row.fields[position] if position < len(row.fields) else None
         if field is not None and _WHOLE.fullmatch(field):
-            self.highest = max(self.highest, int(field))
+            given = int(field)
+            self.lowest = min(self.lowest or given, given)
+            self.highest = max(self.highest, given)
         else:
             raise UNSUPPORTED(
                 construct=f"row {self.count} of the file, whose {column} is no positive whole number; leave the column"

@@ -9,7 +9,7 @@ refilled before they run out.
 
 This module does not know servers, SQL, tasks or who waits: the owner tells it what happened (the events), in the
 order ``refill_started``, ``row_read`` (once more for each repeated transaction), then one of ``committed``,
-``failed_before_commit`` and ``outcome_unknown``. ``take`` and ``reset`` may come at any time.
+``failed_before_commit`` and ``outcome_unknown``. ``take``, ``reset`` and ``recalled`` may come at any time.
 
 Invariants
 1.  Values are issued only out of blocks whose COMMIT is known to have succeeded: ``row_read`` decides a block,
@@ -23,7 +23,7 @@ Invariants
     block in hand and one block more.
 6.  After an unknown outcome nothing is in hand: the row is read again before another value is issued. ``end`` stays,
     so no value is repeated even if the row is found to have gone back.
-7.  A refill that was in flight at ``reset`` adds nothing: it may have read the row before whatever the
+7.  A refill that was in flight at ``reset`` or ``recalled`` adds nothing: it may have read the row before whatever the
     reset is for.
 8.  The row always fits a signed BIGINT: 2^63-1 is the last ``next_id``, so 2^63-2 the last value. The last block is
     cut short rather than refused.
@@ -110,18 +110,21 @@ class VitessBlock:
         self._set_low_mark()
         return spare.first
 
-    def skip(self, value: int) -> bool:
-        """Issue nothing up to ``value`` any more; False if it lies beyond all that is in hand."""
+    def skip(self, value: int) -> None:
+        """Issue nothing up to ``value`` any more of what is in hand."""
         spare = self.spare
         if value < (spare.first if spare else self.last_val):
             self.next_val = max(self.next_val, min(value + 1, self.last_val))
-            return True
-        if spare is None or value >= spare.end:
-            self.next_val, self.last_val, self.spare = self.end, self.end, None
-            return False
-        self.next_val, self.last_val, self.spare = value + 1, spare.end, None
-        self._set_low_mark()
-        return True
+        elif spare is None or value >= spare.end:
+            self.give_up()
+        else:
+            self.next_val, self.last_val, self.spare = value + 1, spare.end, None
+            self._set_low_mark()
+
+    def give_up(self) -> None:
+        """Issue nothing more of what is in hand."""
+        self.next_val = self.last_val = self.end
+        self.spare = None
 
     def refill_due(self, n: int) -> bool:
         """Whether to refill now, in the background, after a request for ``n`` was served.
@@ -197,8 +200,12 @@ class VitessBlock:
     def outcome_unknown(self) -> None:
         """COMMIT was sent, or may have been, and no answer came."""
         self._end_refill()
-        self.next_val = self.last_val = self.end
-        self.spare = None
+        self.give_up()
+
+    def recalled(self) -> None:
+        """Another proxy wants values that may be in hand, or on their way: give up everything."""
+        self.give_up()
+        self._outdated = True
 
     def reset(self) -> None:
         """Forget everything: the next request reads the row, and takes it as it is, even if it went back."""

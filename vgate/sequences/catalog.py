@@ -17,6 +17,7 @@ from vgate.errors import NO_METADATA_KEYSPACE, NO_TIME_NODE, SEQUENCE_EXISTS, Se
 from vgate.sequences import table
 from vgate.sequences.definition import Definition, key_of
 from vgate.sequences.stamps import LEASE, Layout
+from vgate.sequences.trust import Sent
 from vgate.vschema.model import TableName, VSchema
 from vgate.wire.packets import Ok
 
@@ -62,13 +63,15 @@ class ClusterCatalog:
 
     # -- definitions ----------------------------------------------------------------------------------------------
 
-    async def find(self, key: TableName) -> Definition | None:
+    async def find(self, key: TableName, sent: Sent) -> Definition | None:
         """The sequence as it is now; None if there is none. Raises SqlError where that cannot be known."""
+        sent()
         try:
             keyspace = metadata_keyspace(self._cluster.vschema)
         except VgateError:
             return None
         async with self._cluster.connection(keyspace, 0) as connection:
+            sent()
             return await _read(connection, key)
 
     async def create(self, one: Definition) -> None:
@@ -83,11 +86,11 @@ class ClusterCatalog:
                 raise SEQUENCE_EXISTS(name=one.name) from None
 
     async def change(
-        self, key: TableName, change: Callable[[Definition], Definition | None]
+        self, key: TableName, change: Callable[[Definition], Definition | None], *, anew: bool = True
     ) -> tuple[Definition, Definition] | None:
         """Let ``change`` make another of a sequence, under its row's lock: before and after; None if there is none.
 
-        ``change`` may raise, and then nothing is changed; nor where it gives None.
+        ``change`` may raise, and then nothing is changed; nor where it gives None. ``anew``: in another generation.
         """
         new: Definition | None = None
         async with self._cluster.connection(metadata_keyspace(self._cluster.vschema), 0) as connection:
@@ -98,7 +101,7 @@ class ClusterCatalog:
                 if old is None or new is None:
                     await connection.query("rollback")
                     return None if old is None else (old, old)
-                new = replace(new, epoch=_epoch())
+                new = replace(new, epoch=_epoch()) if anew else new
                 await connection.query(table.update(key, new))
                 await connection.query("commit")
                 return old, new

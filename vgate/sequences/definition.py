@@ -26,6 +26,8 @@ MAX_UNITS: Final = 65_536
 MAX_INCREMENT: Final = 2**31 - 1
 WIDE: Final = 63
 COMPACT: Final = 53
+_RECALLS: Final = 31
+"""How many bits of an epoch count the recalls."""
 
 
 class Kind(StrEnum):
@@ -42,7 +44,8 @@ class Definition:
 
     ``value``: of a GROUP the base of the last block, of a SIMPLE the next value. ``reached``: what had been given
     before the present START WITH; ``holder``: who has taken blocks since (``*``: several). ``epoch`` is another after
-    each change.
+    each change, and after each recall of the blocks that are in hand; these leave the ``generation`` as it is, in
+    which values only grow.
     """
 
     name: TableName
@@ -70,6 +73,16 @@ class Definition:
     def offset(self) -> int:
         """What the bases of a GROUP leave when divided by ``out``."""
         return self.step * self.unit_index
+
+    @property
+    def generation(self) -> int:
+        """The part of the epoch that only changes make another."""
+        return self.epoch >> _RECALLS
+
+    @property
+    def following(self) -> int:
+        """No value from here on has been given, or is in anybody's block."""
+        return self.value if self.kind is Kind.SIMPLE else next_base(self) + 1
 
     @property
     def highest(self) -> int:
@@ -139,6 +152,11 @@ def bumped(one: Definition, value: int) -> Definition | None:
         return replace(one, value=max(base, one.value), reached=max(one.highest, value))
     steps = -((one.value - value - 1) // one.increment)
     return replace(one, value=one.value + steps * one.increment)
+
+
+def recalled(one: Definition) -> Definition:
+    """``one`` in another epoch of the same generation: blocks of the epoch before are not to be used any more."""
+    return replace(one, epoch=one.generation << _RECALLS | (one.epoch + 1) % (1 << _RECALLS))
 
 
 def _changed(one: Definition, kind: Kind, options: Options) -> Definition:

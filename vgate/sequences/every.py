@@ -52,12 +52,13 @@ class EverySequence:
         self._keys[name] = key_of(name)
         return True
 
-    async def bump(self, name: TableName, value: int) -> None:
-        """Make sure that ``value``, which a row was given, is not generated after this. Raises SqlError.
+    async def bump(self, name: TableName, high: int, low: int = 1) -> None:
+        """Make sure that of ``low`` ... ``high``, which rows were given, none is generated after this. Raises SqlError.
 
-        Of a Vitess table other proxies may have blocks in hand, which nobody can call back.
+        By no vgate: what VTTablets have of a Vitess table nobody can call back.
         """
-        if await self._is_own(name):
-            await self.own.bump(name, value)
-        else:
-            await self.vitess.bump(name, value)
+        if name in self._keys or await self._is_own(name):
+            if await self.own.bump(name, high, low):
+                return
+            self._keys.pop(name, None)
+        await self.vitess.bump(name, high, low)

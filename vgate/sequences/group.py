@@ -8,7 +8,8 @@ Invariants
 1. Values are issued only out of blocks whose UPDATE is known to be committed: ``reserved`` alone puts one in hand.
 2. In hand are [``next_val``, ``end``) and at most one ``spare`` block; nothing in hand is issued twice.
 3. At most one refill is in flight. What it reserved while nobody learned of it is lost, never issued.
-4. A request gets consecutive values: the rest of a block that is too short for it is given up, as in PolarDB-X.
+4. Nothing up to what was skipped is issued, be its block in hand, or reserved and not heard of yet.
+5. A request gets consecutive values: the rest of a block that is too short for it is given up, as in PolarDB-X.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _PREFETCH_MIN: Final = 100
 class GroupBlock:
     """See the module."""
 
-    __slots__ = ("_low_mark", "end", "next_val", "refilling", "spare", "step")
+    __slots__ = ("_low_mark", "_lowest", "end", "next_val", "refilling", "spare", "step")
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -33,6 +34,7 @@ class GroupBlock:
         self.spare: Span | None = None
         self.refilling = False
         self._low_mark = 0
+        self._lowest = 0
 
     def __repr__(self) -> str:
         return f"<GroupBlock [{self.next_val}, {self.end}) spare {self.spare} {'refilling' if self.refilling else ''}>"
@@ -56,16 +58,14 @@ class GroupBlock:
             and self.step >= _PREFETCH_MIN
         )  # fmt: skip
 
-    def skip(self, value: int) -> bool:
-        """Issue nothing up to ``value`` any more; False if it is in no block in hand."""
-        if self.spare is not None and self.spare.first <= value < self.spare.end:
-            self.next_val, self.end = value + 1, self.spare.end
+    def skip(self, value: int) -> None:
+        """Issue nothing up to ``value`` any more."""
+        self._lowest = max(self._lowest, value + 1)
+        self.next_val = max(self.next_val, min(self._lowest, self.end))
+        if self.spare is not None and self.spare.first < self._lowest:
+            self.next_val, self.end = min(self._lowest, self.spare.end), self.spare.end
             self.spare = None
-            return True
-        if self.end - self.step <= value < self.end:
-            self.next_val = max(self.next_val, value + 1)
-            return True
-        return False
+            self._low_mark = self.end - self.step // _PREFETCH_AT
 
     # -- events ---------------------------------------------------------------------------------------------------
 
@@ -80,7 +80,8 @@ class GroupBlock:
         if not self.refilling:
             raise RuntimeError(f"{self!r}: no refill is in flight")
         self.refilling = False
-        block = Span(base + 1, base + 1 + self.step)
+        end = base + 1 + self.step
+        block = Span(min(max(base + 1, self._lowest), end), end)
         if self.next_val < self.end:
             self.spare = block  # for a request that did not fit, too: the rest is given up when it is served
         else:

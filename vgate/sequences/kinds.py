@@ -1,36 +1,40 @@
 """The sequences that vgate keeps itself, for all clients of a process: found by name, asked for values, changed.
 
-A definition is trusted for ``FRESH`` seconds after it was read, and read again in the background before that is over;
-so a block in hand is used no longer than that after another vgate has changed the sequence, and a change that could
-make values come again (any ALTER, RENAME or DROP of a GROUP of which others have blocks) waits as long before it
-answers. Where the metadata keyspace cannot be reached, what is in hand is used: nobody can change anything then, but on
-the other side of a network that is cut in two. This module does not know SQL, nor clients.
+A definition is trusted for a second after it was read (``trust``), and read again in the background before that is
+over; so a block in hand is used no longer than that after another vgate has changed the sequence, or recalled its
+blocks, and a change that could make values come again (any ALTER, RENAME or DROP of a GROUP of which others have
+blocks) waits longer before it answers. Where the metadata keyspace cannot be reached nothing more is given but TIME's
+ids: somebody may have recalled the block in hand just before, or reach it where we do not. This module does not know
+SQL, nor clients.
 
 Invariants
-1. A value is issued for a name only by the line of the definition that was last read for it, and read no more than
-   ``FRESH`` seconds ago (or could not be read since).
-2. A line whose definition was changed never gives a value after the change's statement has answered.
+1. A value is issued for a name only by the line of the definition that was last read for it, while that is trusted.
+2. A line whose definition was changed, or recalled, never gives a value after the statement that did so has answered;
+   a TIME's may, as nobody can want its ids back.
+3. An id is taken for inserted by a client only when no vgate can give it: ``Claims`` cover it, or it was recalled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, Protocol
 
-from vgate.errors import INVALID_INCREMENT, SHUTTING_DOWN, UNKNOWN_SEQUENCE, SqlError
-from vgate.sequences.definition import MAXIMUM, Definition, Kind, altered, bumped, created, key_of, next_base
+from vgate.errors import INVALID_INCREMENT, SEQUENCE_UNREAD, SHUTTING_DOWN, UNKNOWN_SEQUENCE, SqlError
+from vgate.sequences.claims import Claims
+from vgate.sequences.definition import MAXIMUM, Definition, Kind, altered, bumped, created, key_of, recalled
 from vgate.sequences.lines import AnyLine, Changed, GroupLine, SimpleLine, Store, TimeLine
 from vgate.sequences.stamps import LAYOUTS
+from vgate.sequences.trust import LET_GO, Sent, Trust, in_time
 from vgate.sequences.vitess import TaskOwner
 from vgate.sql.sequences import Options
 from vgate.vschema.model import TableName
 
 log = logging.getLogger("vgate.sequences")
 
-FRESH: Final = 2.0
 _ATTEMPTS: Final = 10
 
 
@@ -39,12 +43,12 @@ class Catalog(Store, Protocol):
 
     me: str
 
-    async def find(self, key: TableName) -> Definition | None: ...
+    async def find(self, key: TableName, sent: Sent) -> Definition | None: ...
 
     async def create(self, one: Definition) -> None: ...
 
     async def change(
-        self, key: TableName, change: Callable[[Definition], Definition | None]
+        self, key: TableName, change: Callable[[Definition], Definition | None], *, anew: bool = True
     ) -> tuple[Definition, Definition] | None: ...
 
     async def drop(self, key: TableName) -> Definition | None: ...
@@ -55,12 +59,12 @@ class Catalog(Store, Protocol):
 class _Open:
     """A sequence in use: its definition, where its values come from, and until when that is trusted."""
 
-    __slots__ = ("definition", "fresh_until", "line")
+    __slots__ = ("definition", "line", "trust")
 
-    def __init__(self, definition: Definition, line: AnyLine, fresh_until: float) -> None:
+    def __init__(self, definition: Definition, line: AnyLine) -> None:
         self.definition = definition
         self.line = line
-        self.fresh_until = fresh_until
+        self.trust = Trust()
 
 
 class Sequences:
@@ -77,7 +81,8 @@ class Sequences:
         self._open: dict[TableName, _Open] = {}
         self._checks: dict[TableName, asyncio.Task[None]] = {}
         self._faults: dict[TableName, SqlError] = {}
-        self._floors: dict[TableName, tuple[int, int]] = {}  # of a GROUP: (epoch, no value up to this comes any more)
+        self._claims: dict[TableName, tuple[int, Claims]] = {}  # by generation
+        self._moving: defaultdict[TableName, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._times = {bits: TimeLine(layout, catalog, owner, now) for bits, layout in LAYOUTS.items()}
 
     # -- values ---------------------------------------------------------------------------------------------------
@@ -87,10 +92,10 @@ class Sequences:
         one = self._open.get(key)
         if one is None:
             return None
-        left = one.fresh_until - self._clock()
-        if left < 0:
+        now = self._clock()
+        if not one.trust.holds(now):
             return None
-        if left < FRESH / 2 and key not in self._checks:
+        if one.trust.due(now) and key not in self._checks:
             self._check(key)
         return one.line.take_now(n)
 
@@ -107,6 +112,8 @@ class Sequences:
                 if self._open.get(key) is one:
                     del self._open[key]
                 continue
+            if isinstance(one.line, GroupLine) and await self._current(key) is not one:
+                continue  # recalled while we waited for it
             increment = one.definition.increment
             return range(first, first + n * increment, increment)
         raise UNKNOWN_SEQUENCE(name=name)  # it is changed faster than it can be read
@@ -130,15 +137,19 @@ class Sequences:
             return None
 
     async def _current(self, key: TableName) -> _Open:
-        one = self._open.get(key)
-        if one is not None and self._clock() < one.fresh_until:
-            return one
-        await asyncio.shield(self._checks.get(key) or self._check(key))
-        one = self._open.get(key)
-        if one is None:
-            fault = self._faults.pop(key, None)
-            raise UNKNOWN_SEQUENCE(name=key) if fault is None else fault.with_traceback(None)
-        return one
+        """The sequence, trusted in this moment. Raises UNKNOWN_SEQUENCE, SqlError."""
+        for _ in range(_ATTEMPTS):
+            one = self._open.get(key)
+            if one is not None and one.trust.holds(self._clock()):
+                return one
+            await asyncio.shield(self._checks.get(key) or self._check(key))
+            fault = self._faults.get(key)
+            one = self._open.get(key)
+            if fault is not None and not (one is not None and one.trust.holds(self._clock())):
+                raise fault.with_traceback(None)
+            if one is None:
+                raise UNKNOWN_SEQUENCE(name=key)
+        raise SEQUENCE_UNREAD(name=key)
 
     def _check(self, key: TableName) -> asyncio.Task[None]:
         """Read a definition again. Raises SHUTTING_DOWN."""
@@ -153,33 +164,32 @@ class Sequences:
         return task
 
     async def _read(self, key: TableName) -> None:
-        sent = self._clock()
-        one = self._open.get(key)
         try:
-            found = await self._catalog.find(key)
+            sent, found = await in_time(lambda sent: self._catalog.find(key, sent), self._clock, key)
         except SqlError as error:
-            self._unreadable(key, one, error)
+            self._unreadable(key, error)
             return
         self._faults.pop(key, None)
         now = self._open.get(key)
         if found is None:
             self._open.pop(key, None)
-        elif now is None or now.definition.epoch != found.epoch:
-            self._open[key] = _Open(found, self._line(found), sent + FRESH)
-        else:
-            now.fresh_until = sent + FRESH
-
-    def _unreadable(self, key: TableName, one: _Open | None, error: SqlError) -> None:
-        if one is None:
-            self._faults[key] = error
             return
-        log.warning("sequence %s: its definition cannot be read, what is in hand is used: %s", key, error)
-        one.fresh_until = self._clock() + FRESH
+        if now is None or now.definition.epoch != found.epoch:
+            now = self._open[key] = _Open(found, self._line(key, found))
+        now.trust.heard(sent, found.epoch)
 
-    def _line(self, one: Definition) -> AnyLine:
+    def _unreadable(self, key: TableName, error: SqlError) -> None:
+        log.warning("sequence %s: its definition cannot be read: %s", key, error)
+        one = self._open.get(key)
+        if one is not None and one.definition.kind is Kind.TIME:
+            one.trust.heard(self._clock(), one.definition.epoch)
+        else:
+            self._faults[key] = error
+
+    def _line(self, key: TableName, one: Definition) -> AnyLine:
         match one.kind:
             case Kind.GROUP:
-                return GroupLine(one, self._catalog, self._owner)
+                return GroupLine(one, self._catalog, self._owner, self._claims_of(key, one))
             case Kind.SIMPLE:
                 return SimpleLine(one, self._catalog, self._owner)
             case Kind.TIME:
@@ -216,30 +226,72 @@ class Sequences:
             await self._settled(old)
         return old is not None
 
-    async def bump(self, name: TableName, value: int) -> bool:
-        """Make sure that ``value`` is not given after this, by any vgate; False if there is no such sequence.
+    async def bump(self, name: TableName, high: int, low: int = 1) -> bool:
+        """Make sure that no vgate gives any of ``low`` ... ``high`` after this, nor this one anything lower.
 
-        Cheap where it lies in a block in hand, or above all blocks; in another vgate's block, that is given up.
+        False if there is no such sequence. It costs nothing where no other vgate can have the ids in a block, an UPDATE
+        where nobody has, and ``LET_GO`` where they may be in a block that another has to give up.
         """
-        key, value = key_of(name), min(value, MAXIMUM)
-        one = await self._current(key)
-        line = one.line
-        if isinstance(line, TimeLine) or (isinstance(line, GroupLine) and line.block.skip(value)):
+        key, high = key_of(name), min(high, MAXIMUM)
+        if await self._passed(key, low, high):
             return True
-        epoch, floor = self._floors.get(key, (0, 0))
-        if value <= floor and epoch == one.definition.epoch:
+        async with self._moving[key]:  # who comes meanwhile profits by it
+            return await self._passed(key, low, high) or await self._move(key, low, high)
+
+    async def _passed(self, key: TableName, low: int, high: int) -> bool:
+        """Give nothing up to ``high`` ourselves; whether nobody else can give what is asked for.
+
+        What nobody can give is known without the metadata keyspace, too.
+        """
+        try:
+            one = await self._current(key)
+        except SqlError:
+            if key not in self._claims or not self._claims[key][1].covers(low, high):
+                raise
+            if key not in self._open:
+                return True
+            one = self._open[key]
+        if isinstance(one.line, TimeLine):
             return True
+        if isinstance(one.line, GroupLine):
+            one.line.block.skip(high)
+        return self._claims_of(key, one.definition).covers(low, high)
+
+    async def _move(self, key: TableName, low: int, high: int) -> bool:
+        recall = False
 
         def beyond(now: Definition) -> Definition | None:
-            new = bumped(now, value)
-            if new is None and now.kind is Kind.GROUP and now.holder not in ("", self._catalog.me):
-                return now  # in a block that another has: it is to be given up
-            return new
+            nonlocal recall
+            held = now.holder not in ("", self._catalog.me) or low <= now.reached  # by a holder before an ALTER
+            recall = now.kind is Kind.GROUP and held and low < now.following
+            if not recall:
+                return bumped(now, high)
+            room = self._claims_of(key, now).room(now.out, self._clock())
+            return recalled(bumped(now, min(high + room, MAXIMUM)) or now)
 
-        done = await self._changed(key, beyond)
-        if done is not None and done.kind is Kind.GROUP:
-            self._floors[key] = done.epoch, next_base(done)
-        return done is not None
+        done = await self._catalog.change(key, beyond, anew=False)
+        if done is None:
+            self._open.pop(key, None)
+            return False
+        old, new = done
+        claims = self._claims_of(key, new)
+        if recall:
+            self._open.pop(key, None)
+            await self._sleep(LET_GO)
+            claims.recalled(new.following, self._clock())
+        elif new.kind is Kind.GROUP and new.holder not in ("", self._catalog.me):
+            claims.claimed(old.following, new.following)
+        elif new.kind is not Kind.TIME and not new.cycle:
+            claims.cleared(new.following)
+        return True
+
+    def _claims_of(self, key: TableName, one: Definition) -> Claims:
+        """What nobody else gives; what was known of another generation is forgotten."""
+        generation, claims = self._claims.get(key, (None, None))
+        if claims is None or generation != one.generation:
+            claims = Claims()
+            self._claims[key] = one.generation, claims
+        return claims
 
     async def _change(self, key: TableName, change: Callable[[Definition], Definition | None]) -> bool:
         return await self._changed(key, change) is not None
@@ -261,7 +313,7 @@ class Sequences:
     async def _settled(self, old: Definition) -> None:
         """Wait until no vgate gives values of ``old`` any more."""
         if old.kind is Kind.GROUP and old.holder not in ("", self._catalog.me):
-            await self._sleep(FRESH)
+            await self._sleep(LET_GO)
 
     async def ready(self) -> str:
         """Make the table where it is missing; the keyspace it is in. Raises NO_METADATA_KEYSPACE."""

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 
 from vgate.errors import BUG, SEQUENCE_BATCH, SEQUENCE_RAN_OUT, SHUTTING_DOWN, SqlError
 from vgate.sequences.catalog import Lease, Nothing
+from vgate.sequences.claims import Claims
 from vgate.sequences.definition import MAXIMUM, Definition
 from vgate.sequences.group import GroupBlock
 from vgate.sequences.stamps import END, Layout, Stamps
@@ -142,10 +143,11 @@ class Line:
 class GroupLine(Line):
     """A GROUP sequence: from its blocks, at once."""
 
-    def __init__(self, one: Definition, store: Store, owner: TaskOwner) -> None:
+    def __init__(self, one: Definition, store: Store, owner: TaskOwner, claims: Claims) -> None:
         super().__init__(f"sequence {one.name}", owner)
         self.definition = one
         self.most = one.step
+        self.claims = claims
         self.block = GroupBlock(one.step)
         self._store = store
 
@@ -174,6 +176,7 @@ class GroupLine(Line):
         finally:
             if isinstance(given, int):
                 block.reserved(given)
+                self.claims.claimed(given + 1, given + 1 + self.definition.out)
             else:
                 block.failed()
         if given is Nothing.CHANGED:

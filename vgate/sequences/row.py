@@ -1,5 +1,9 @@
 """The row that backs a Vitess sequence: the SQL that reserves a block of it, in one short transaction of its own.
 
+Beside the row with id 0, which is Vitess's, there may be one with id 1, which is vgate's: its ``next_id`` is the epoch
+(``trust``), and without it the epoch is 0. Vitess reads id 0 alone. A named row has no epoch, as nobody keeps values of
+one in hand.
+
 Knows the statements, what their answers may be, and which failures leave no doubt about the COMMIT. The server's own
 errors (a missing table, a missing privilege) pass through untouched.
 It does not know which values a block has (the reservation decides that between reading and writing), and not where
@@ -9,8 +13,8 @@ the connection comes from; it leaves it out of any transaction, or closed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from vgate.errors import (
@@ -23,6 +27,8 @@ from vgate.errors import (
     ServerError,
     SqlError,
 )
+from vgate.sequences.block import MAX_NEXT_ID
+from vgate.sequences.trust import Sent
 from vgate.vschema.model import TableName
 
 Cells = tuple[bytes | None, ...]
@@ -68,18 +74,21 @@ class StoreConnection(Protocol):
 class Reservation:
     """A block to be reserved. ``decide(next_id, cache)`` gives the ``next_id`` to write; it may raise a VgateError,
     and is called again if the transaction is repeated. ``verify``: look first whether the table is a sequence.
-    ``named``: it is a row of the table ``vt_sequence`` instead.
+    ``named``: it is a row of the table ``vt_sequence`` instead. ``sent`` is told when the transaction begins.
     """
 
     name: TableName
     decide: Callable[[int, int], int]
     verify: bool = True
     named: bool = False
+    sent: Sent = field(default=lambda: None)
 
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """The COMMIT succeeded."""
+    """The COMMIT succeeded. The epoch is None where nothing may be kept."""
+
+    epoch: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,31 @@ class OutcomeUnknown:
 
 
 Outcome = Reserved | NotReserved | OutcomeUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Ids ``low`` ... ``high`` are to be given by nobody. ``rooms``: how many values to leave out above them, for a
+    cache of that size, where others have to give up blocks; ``epoch``: the first, where there is none yet.
+    """
+
+    name: TableName
+    low: int
+    high: int
+    rooms: Callable[[int], int]
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """``next_id`` before and after. ``recalled``: the new epoch, where there may be blocks that have to be given up.
+    ``kept``: blocks of it may be in hand.
+    """
+
+    was: int
+    now: int
+    recalled: int | None = None
+    kept: bool = True
 
 
 # -- the transaction ----------------------------------------------------------------------------------------------
@@ -122,7 +156,9 @@ async def reserve_on(connection: StoreConnection, reservation: Reservation) -> O
 
 async def _attempt(connection: StoreConnection, reservation: Reservation) -> Outcome:
     name = reservation.name
+    epoch: int | None = None
     try:
+        reservation.sent()
         await connection.execute(b"begin")
         row = await connection.execute(select_named(name) if reservation.named else select_row(name))
         if reservation.named:
@@ -130,12 +166,18 @@ async def _attempt(connection: StoreConnection, reservation: Reservation) -> Out
             written = await connection.execute(update_named(name, next_id))
         else:
             next_id = reservation.decide(*read_row(name, row.rows))
+            epoch = read_epoch(name, [cells[2:] for cells in row.rows])
             written = await connection.execute(update_row(name, next_id))
         if written.affected != 1:
             raise SEQUENCE_NOT_WRITTEN(name=name.table, count=written.affected)
     except SqlError as error:
         await _roll_back(connection)
         return NotReserved(error)
+    outcome = await _commit(connection)
+    return Reserved(epoch) if isinstance(outcome, Reserved) else outcome
+
+
+async def _commit(connection: StoreConnection) -> Outcome:
     try:
         await connection.execute(b"commit")
     except SqlError as error:
@@ -145,6 +187,80 @@ async def _attempt(connection: StoreConnection, reservation: Reservation) -> Out
         connection.close()
         return OutcomeUnknown(error)
     return Reserved()
+
+
+async def move_on(connection: StoreConnection, move: Move) -> Moved | None:
+    """Move the row beyond the ids; None if there is no row. The connection is clean afterwards, or closed.
+
+    Raises SqlError: the row may have been moved then.
+    """
+    return await _whole(connection, lambda: _move(connection, move))
+
+
+async def move_named(connection: StoreConnection, move: Move) -> Moved | None:
+    """``move_on`` for a row of the table of named sequences."""
+    return await _whole(connection, lambda: _move_named(connection, move))
+
+
+async def _whole(connection: StoreConnection, steps: Callable[[], Awaitable[Moved | None]]) -> Moved | None:
+    """Run the steps as a transaction; a deadlock has changed nothing, and is tried again."""
+    try:
+        for attempt in range(_ATTEMPTS):
+            await connection.execute(b"begin")
+            try:
+                moved = await steps()
+            except SqlError as error:
+                await _roll_back(connection)
+                if not _is_deadlock(error) or attempt == _ATTEMPTS - 1:
+                    raise
+                continue
+            outcome = await _commit(connection)
+            if isinstance(outcome, Reserved):
+                return moved
+            if isinstance(outcome, OutcomeUnknown) or attempt == _ATTEMPTS - 1:
+                raise outcome.error
+        raise AssertionError
+    except SqlError:
+        raise
+    except BaseException:
+        connection.close()
+        raise
+
+
+async def _move(connection: StoreConnection, move: Move) -> Moved | None:
+    name = move.name
+    row = await connection.execute(select_row(name))
+    if not row.rows:
+        return None
+    was, cache = read_row(name, row.rows)
+    recall = move.low < was
+    now = max(was, min(move.high + 1 + (move.rooms(cache) if recall else 0), MAX_NEXT_ID))
+    if now > was:
+        await connection.execute(update_row(name, now))
+    if not recall:
+        return Moved(was, now)
+    if row.rows[0][2] is None:
+        await connection.execute(insert_epoch(name, move.epoch))
+        return Moved(was, now, move.epoch)
+    epoch = read_epoch(name, [row.rows[0][2:]]) % MAX_NEXT_ID + 1
+    await connection.execute(update_epoch(name, epoch))
+    return Moved(was, now, epoch)
+
+
+async def _move_named(connection: StoreConnection, move: Move) -> Moved | None:
+    row = await connection.execute(select_named(move.name))
+    if not row.rows:
+        return None
+    was = read_named(move.name, row.rows)
+    now = max(was, min(move.high + 1, MAX_NEXT_ID))
+    if now > was:
+        await connection.execute(update_named(move.name, now))
+    return Moved(was, now, kept=False)
+
+
+async def epoch_on(connection: StoreConnection, name: TableName) -> int:
+    """The epoch as it is now. Raises SqlError."""
+    return read_epoch(name, (await connection.execute(select_epoch(name))).rows)
 
 
 async def _roll_back(connection: StoreConnection) -> None:
@@ -177,24 +293,28 @@ def quoted(name: TableName) -> bytes:
 
 
 def select_row(name: TableName) -> bytes:
-    """The statement that locks and reads the row."""
-    return b"select next_id, cache from " + quoted(name) + b" where id = 0 for update"
+    """The statement that locks and reads the row, and reads the epoch."""
+    return b"select next_id, cache, (%b) from %b where id = 0 for update" % (select_epoch(name), quoted(name))
+
+
+def select_epoch(name: TableName) -> bytes:
+    """The statement that reads the epoch."""
+    return b"select next_id from " + quoted(name) + b" where id = 1"
+
+
+def update_epoch(name: TableName, epoch: int) -> bytes:
+    """The statement that changes the epoch."""
+    return b"update " + quoted(name) + b" set next_id = %d where id = 1" % epoch
+
+
+def insert_epoch(name: TableName, epoch: int) -> bytes:
+    """The statement that makes the epoch's row."""
+    return b"insert into " + quoted(name) + b" (id, next_id, cache) values (1, %d, 0)" % epoch
 
 
 def update_row(name: TableName, next_id: int) -> bytes:
     """The statement that advances the row."""
     return b"update " + quoted(name) + b" set next_id = %d where id = 0" % next_id
-
-
-def raise_row(name: TableName, next_id: int) -> bytes:
-    """The statement that raises the row where it is lower."""
-    return b"update " + quoted(name) + b" set next_id = %d where id = 0 and next_id < %d" % (next_id, next_id)
-
-
-def raise_named(name: TableName, next_id: int) -> bytes:
-    """``raise_row`` for a row of the table of named sequences."""
-    last = next_id - 1
-    return b"update %b set id = %d where name = %b and id < %d" % (NAMED, last, _text(name), last)
 
 
 def select_named(name: TableName) -> bytes:
@@ -239,11 +359,16 @@ def read_row(name: TableName, rows: Sequence[Cells]) -> tuple[int, int]:
         if not rows:
             mend = f"make the row with `insert into {name.table}(id, next_id, cache) values (0, 1, 1000)`"
         raise SEQUENCE_ROWS(name=name.table, count=len(rows), what_to_do=mend)
-    next_id, cache = rows[0]
+    next_id, cache = rows[0][:2]
     size = _integer(name, "cache", cache)
     if size < 1:
         raise SEQUENCE_CACHE(name=name.table, cache=size)
     return _integer(name, "next_id", next_id), size
+
+
+def read_epoch(name: TableName, rows: Sequence[Cells]) -> int:
+    """The epoch out of what ``select_epoch`` gave; 0 where there is none. Raises VgateError."""
+    return _integer(name, "next_id", rows[0][0]) if rows and rows[0][0] is not None else 0
 
 
 def _integer(name: TableName, column: str, cell: bytes | None) -> int:

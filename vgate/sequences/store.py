@@ -12,16 +12,20 @@ from vgate.backend.cluster import Cluster
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.errors import ServerError
 from vgate.sequences.row import (
+    Move,
+    Moved,
     NotReserved,
     Outcome,
     Reply,
     Reservation,
     Reserved,
-    raise_named,
-    raise_row,
+    epoch_on,
+    move_named,
+    move_on,
     reserve_on,
     select_named,
 )
+from vgate.sequences.trust import Sent
 from vgate.vschema.model import TableName
 
 _NO_TABLE: Final = 1146
@@ -73,17 +77,22 @@ class ClusterStore:
                 self.named.discard(name)
             return outcome
 
-    async def raise_to(self, name: TableName, next_id: int) -> None:
+    async def move(self, move: Move) -> Moved | None:
         """See ``SequenceStore``. Raises SqlError."""
-        async with self.cluster.connection(name.keyspace, 0) as backend:
-            for raising in (raise_row, raise_named):
+        async with self.cluster.connection(move.name.keyspace, 0) as backend:
+            for moving in (move_on, move_named):
                 try:
-                    await backend.query(raising(name, next_id))
+                    return await moving(_Connection(backend), move)
                 except ServerError as error:
                     if error.errno != _NO_TABLE:
                         raise
-                else:
-                    return
+        return None
+
+    async def epoch(self, name: TableName, sent: Sent) -> int:
+        """See ``SequenceStore``. Raises SqlError."""
+        async with self.cluster.connection(name.keyspace, 0) as backend:
+            sent()
+            return await epoch_on(_Connection(backend), name)
 
 
 def _has_no_table(outcome: Outcome) -> bool:

@@ -8,22 +8,28 @@ Invariants
 1. A request is served in the synchronous step that finds its values: nothing is awaited between ``take`` of the
    block and the waiter's result, so no cancellation can give values to two requests or lose a wake-up.
 2. First come, first served: while anyone waits, nobody takes past the line.
-3. While anyone waits a refill is in flight. A waiter that goes away takes only itself out of the line; the refill
-   belongs to the owner and goes on.
+3. While anyone waits a refill or a check is in flight. A waiter that goes away takes only itself out of the line;
+   the refill belongs to the owner and goes on.
 4. A refill that fails fails everyone who waits for it; the next request starts another.
+5. Values are issued only while they are trusted (``trust``): what is in hand is dropped when another vgate recalls it,
+   and kept, unused, while the server cannot be asked. While anyone waits for that, a check is in flight.
+6. ``bump`` returns when no vgate can give the ids: ``Claims`` cover them, or they were recalled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, assert_never
 
 from vgate.errors import BUG, INVALID_INCREMENT, SEQUENCE_EXHAUSTED, SHUTTING_DOWN, SqlError, VgateError
 from vgate.sequences.block import MAX_NEXT_ID, Exhausted, Refill, VitessBlock
-from vgate.sequences.row import NotReserved, Outcome, OutcomeUnknown, Reservation, Reserved
+from vgate.sequences.claims import Claims
+from vgate.sequences.row import Move, Moved, NotReserved, Outcome, OutcomeUnknown, Reservation, Reserved
+from vgate.sequences.trust import LET_GO, Asked, Clock, Sent, Trust, in_time
 from vgate.vschema.model import TableName
 
 log = logging.getLogger("vgate.sequences")
@@ -36,8 +42,12 @@ class SequenceStore(Protocol):
         """Reserve a block, never in a client's transaction. A SqlError raised means that nothing was begun."""
         ...
 
-    async def raise_to(self, name: TableName, next_id: int) -> None:
-        """Raise the row's ``next_id`` to this at least; a sequence that is not there cannot give it either."""
+    async def move(self, move: Move) -> Moved | None:
+        """Move the row beyond ids that were given; None if there is no such sequence, which cannot give them either."""
+        ...
+
+    async def epoch(self, name: TableName, sent: Sent) -> int:
+        """The epoch of a sequence that has a table. Raises SqlError."""
         ...
 
 
@@ -58,9 +68,12 @@ class _Waiter:
 
 
 class _Sequence:
-    """One sequence: its block, its line, and the refill in flight."""
+    """One sequence: its block, its line, the refill in flight, and what other vgates may do with it."""
 
-    __slots__ = ("block", "misfit", "name", "task", "verified", "waiters")
+    __slots__ = (
+        "block", "check", "claims", "decided", "kept", "misfit", "moving", "name", "task", "trust", "verified",
+        "waiters",
+    )  # fmt: skip
 
     def __init__(self, name: TableName) -> None:
         self.name = name
@@ -69,14 +82,25 @@ class _Sequence:
         self.task: asyncio.Task[None] | None = None
         self.verified = False
         self.misfit: _Waiter | None = None  # the request for which too few values are left below 2^63
+        self.trust = Trust()
+        self.check: asyncio.Task[None] | None = None
+        self.kept = True  # False: its values are given as they are reserved, as nobody could recall them
+        self.claims = Claims()
+        self.decided = (0, 0)  # next_id before and after, as the refill in flight has it
+        self.moving = asyncio.Lock()
 
 
 class VitessSequences:
     """See the module."""
 
-    def __init__(self, store: SequenceStore, owner: TaskOwner) -> None:
+    def __init__(
+        self, store: SequenceStore, owner: TaskOwner, clock: Clock,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:  # fmt: skip
         self._store = store
         self._owner = owner
+        self._clock = clock
+        self._sleep = sleep
         self._sequences: dict[TableName, _Sequence] = {}
 
     def __repr__(self) -> str:
@@ -91,6 +115,11 @@ class VitessSequences:
         sequence = self._sequences.get(name)
         if sequence is None or sequence.waiters or n < 1:
             return None
+        now, trust = self._clock(), sequence.trust
+        if not trust.holds(now):
+            return None
+        if trust.due(now) and sequence.check is None:
+            self._start_check(sequence)
         block = sequence.block
         first = block.take(n)
         if first is not None and block.refill_due(n):
@@ -104,9 +133,7 @@ class VitessSequences:
         first = self.take_now(name, n)
         if first is not None:
             return first
-        sequence = self._sequences.get(name)
-        if sequence is None:
-            sequence = self._sequences[name] = _Sequence(name)
+        sequence = self._sequence(name)
         waiter = _Waiter(n)
         sequence.waiters.append(waiter)
         self._serve(sequence)
@@ -121,22 +148,44 @@ class VitessSequences:
             raise answer.with_traceback(None)
         return answer
 
-    async def bump(self, name: TableName, value: int) -> None:
-        """Give nothing up to ``value`` from now on. Raises SqlError.
+    async def bump(self, name: TableName, high: int, low: int = 1) -> None:
+        """See to it that no vgate gives any of ``low`` ... ``high`` from now on, nor this one anything lower.
 
-        Where it is not in hand, the row is raised and a block taken from there, so that ids which are given one after
-        the other do not cost a write each.
+        Where the row is raised for it, a block is taken from there, so that ids which are given one after the other do
+        not cost a write each. Raises SqlError.
         """
-        sequence = self._sequences.get(name)
-        if sequence is None:
-            sequence = self._sequences[name] = _Sequence(name)
-        block = sequence.block
-        if block.skip(value):
+        sequence = self._sequence(name)
+        sequence.block.skip(high)
+        if sequence.claims.covers(low, high):
             return
-        await self._store.raise_to(name, min(value + 1, MAX_NEXT_ID))
+        async with sequence.moving:  # who comes meanwhile profits by it
+            if not sequence.claims.covers(low, high):
+                await self._move(sequence, low, high)
+
+    async def _move(self, sequence: _Sequence, low: int, high: int) -> None:
+        block, claims = sequence.block, sequence.claims
+
+        def rooms(cache: int) -> int:
+            return claims.room(cache, self._clock())
+
+        moved = await self._store.move(Move(sequence.name, low, high, rooms, secrets.randbits(31) + 1))
+        if moved is None:
+            return
+        sequence.kept = moved.kept
         if block.refill is not Refill.NONE and sequence.task is not None:  # it may have read the row before
             await asyncio.wait([sequence.task])
-        if not block.skip(value) and block.refill is Refill.NONE and not sequence.waiters:
+        block.skip(high)
+        if not moved.kept:
+            claims.cleared(moved.now)
+            return
+        if moved.recalled is not None:
+            block.recalled()  # somebody else may have recalled it since the epoch was read
+            sequence.trust.epoch = moved.recalled
+            await self._sleep(LET_GO)
+            claims.recalled(moved.now, self._clock())
+        else:
+            claims.claimed(moved.was, moved.now)
+        if not block.left and block.refill is Refill.NONE and not sequence.waiters:
             self._start_refill(sequence)
 
     def reset(self, name: TableName | None = None) -> None:
@@ -151,6 +200,10 @@ class VitessSequences:
     def _serve(self, sequence: _Sequence) -> None:
         """Serve the line as far as values go; then see to a refill, if one is needed or due."""
         block, waiters = sequence.block, sequence.waiters
+        if waiters and block.left and not self._may_give(sequence):
+            if sequence.check is None:
+                self._start_check(sequence)
+            return
         n = 0
         while waiters:
             head = waiters[0]
@@ -170,6 +223,55 @@ class VitessSequences:
             if not waiter.answer.done():
                 waiter.answer.set_result(error)
 
+    def _may_give(self, sequence: _Sequence) -> bool:
+        return not sequence.kept or sequence.trust.holds(self._clock())
+
+    def _sequence(self, name: TableName) -> _Sequence:
+        sequence = self._sequences.get(name)
+        if sequence is None:
+            sequence = self._sequences[name] = _Sequence(name)
+        return sequence
+
+    # -- checks ---------------------------------------------------------------------------------------------------
+
+    def _start_check(self, sequence: _Sequence) -> None:
+        check = self._check(sequence)
+        try:
+            task = self._owner.create_task(check)
+        except RuntimeError:
+            check.close()
+            self._fail(sequence, SHUTTING_DOWN())
+            return
+        sequence.check = task
+        task.add_done_callback(lambda done: self._unchecked(sequence) if done.cancelled() else None)
+
+    def _unchecked(self, sequence: _Sequence) -> None:
+        """The owner is going away."""
+        sequence.check = None
+        self._fail(sequence, SHUTTING_DOWN())
+
+    async def _check(self, sequence: _Sequence) -> None:
+        """The root of a background task, as ``_refill`` is."""
+        error: SqlError | None = None
+        try:
+            sent, epoch = await in_time(lambda sent: self._store.epoch(sequence.name, sent), self._clock, sequence.name)
+            self._heard(sequence, sent, epoch)
+        except SqlError as failed:
+            log.warning("sequence %s: whether its values were recalled is not known: %s", sequence.name, failed)
+            error = failed
+        except Exception as failed:
+            log.exception("checking sequence %s", sequence.name)
+            error = BUG(detail=f"checking sequence {sequence.name}: {type(failed).__name__}")
+        finally:
+            sequence.check = None
+        if error is not None and not self._may_give(sequence):
+            self._fail(sequence, error)
+        self._serve(sequence)
+
+    def _heard(self, sequence: _Sequence, sent: float, epoch: int) -> None:
+        if sequence.trust.heard(sent, epoch):
+            sequence.block.recalled()
+
     # -- refills --------------------------------------------------------------------------------------------------
 
     def _start_refill(self, sequence: _Sequence) -> None:
@@ -188,7 +290,10 @@ class VitessSequences:
     async def _refill(self, sequence: _Sequence) -> None:
         """The root of a background task: it raises nothing but its own cancellation."""
         sequence.misfit = None
-        reservation = Reservation(sequence.name, lambda *row: self._decide(sequence, *row), not sequence.verified)
+        asked = Asked(self._clock)
+        reservation = Reservation(
+            sequence.name, lambda *row: self._decide(sequence, *row), not sequence.verified, sent=asked
+        )
         outcome: Outcome
         try:
             outcome = await self._store.reserve(reservation)
@@ -197,25 +302,34 @@ class VitessSequences:
         except Exception as error:
             log.exception("refilling sequence %s", sequence.name)
             outcome = OutcomeUnknown(BUG(detail=f"refilling sequence {sequence.name}: {type(error).__name__}"))
-        self._settle(sequence, outcome)
+        self._settle(sequence, outcome, asked.at)
         self._serve(sequence)
+        if not sequence.kept:
+            sequence.block.give_up()
 
     def _decide(self, sequence: _Sequence, next_id: int, cache: int) -> int:
         block = sequence.block
         waiters = [waiter for waiter in sequence.waiters if not waiter.answer.done()]
         if next_id < block.end:
             log.warning("sequence %s: next_id is %d, behind %d: not going back", sequence.name, next_id, block.end)
+        if next_id < sequence.claims.floor:
+            sequence.claims.put_back(next_id)
         try:
-            return block.row_read(next_id, cache, [waiter.n for waiter in waiters])
+            written = block.row_read(next_id, cache, [waiter.n for waiter in waiters])
+            sequence.decided = next_id, written
+            return written
         except Exhausted:
             sequence.misfit = waiters[0] if waiters else None
             raise SEQUENCE_EXHAUSTED(name=sequence.name.table, count=waiters[0].n if waiters else 1) from None
 
-    def _settle(self, sequence: _Sequence, outcome: Outcome) -> None:
+    def _settle(self, sequence: _Sequence, outcome: Outcome, sent: float) -> None:
         """Tell the block, and those who wait if it went wrong."""
         match outcome:
-            case Reserved():
+            case Reserved(epoch=epoch):
                 sequence.verified = True
+                sequence.kept = epoch is not None
+                self._heard(sequence, sent, epoch or 0)
+                sequence.claims.claimed(*sequence.decided)
                 sequence.block.committed()
                 return
             case NotReserved(error=error):

@@ -259,7 +259,10 @@ class _Reader:
             return TableName(keyspace, name)
         tables = drafts[keyspace].tables
         if name not in tables:
-            remedy = closest(name, _sequences(tables)) or f"Add {name}: {{type: sequence}} to keyspace {keyspace}."
+            remedy = closest(name, _sequences(tables)) or (
+                f"Add {name}: {{type: sequence}} to keyspace {keyspace}, though CREATE SEQUENCE made it"
+                f" already; in a session: alter vschema add sequence {keyspace}.{name}."
+            )
             self._unresolved(line, text, f"table {name} not found", remedy)
             return None
         return TableName(keyspace, name)

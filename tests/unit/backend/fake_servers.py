@@ -181,8 +181,9 @@ class FakeSession(asyncio.Transport):
         if sql.startswith("show") or "information_schema" in sql:
             rows = []
         elif "next_id" in sql:
-            rows = [(b"%d" % self.server.row, b"10")]
-        data, _ = result_set([bigint_column(b"a"), bigint_column(b"b")], rows, status=self._status)
+            rows = [(b"%d" % self.server.row, b"10", None)] if "for update" in sql else []
+        columns = [bigint_column(name) for name in (b"a", b"b", b"c")[: len(rows[0]) if rows else 2]]
+        data, _ = result_set(columns, rows, status=self._status)
         third = len(data) // 3
         return [data[:third], data[third : 2 * third], data[2 * third :]]
 

@@ -438,7 +438,7 @@ async def test_who_waits_for_a_sequence(monkeypatch: pytest.MonkeyPatch, how: Ho
     """The refill goes on for the next one; no value is given twice."""
     for at in count(1):
         ground = Ground(monkeypatch)
-        sequences = VitessSequences(ClusterStore(ground.cluster), Owner())
+        sequences = VitessSequences(ClusterStore(ground.cluster), Owner(), asyncio.get_running_loop().time)
         other = asyncio.create_task(sequences.take(SEQ, 1))
         more = await cancelled_at(sequences.take(SEQ, 1), at, how)
         values = [await asyncio.wait_for(other, 5), *[await sequences.take(SEQ, 1) for _ in range(20)]]
@@ -457,7 +457,7 @@ async def test_a_refill(monkeypatch: pytest.MonkeyPatch, how: How) -> None:
     for at in count(1):
         ground = Ground(monkeypatch)
         owner = Owner(at, how)
-        sequences = VitessSequences(ClusterStore(ground.cluster), owner)
+        sequences = VitessSequences(ClusterStore(ground.cluster), owner, asyncio.get_running_loop().time)
         waiting = [asyncio.create_task(sequences.take(SEQ, 1)) for _ in range(3)]
         await asyncio.wait(waiting, timeout=5)
         given = [task.result() for task in waiting if task.exception() is None]

@@ -14,7 +14,8 @@ import pytest
 
 from vgate.errors import BACKEND_LOST, ServerError, SqlError, VgateError
 from vgate.sequences.block import MAX_NEXT_ID
-from vgate.sequences.row import NotReserved, Outcome, OutcomeUnknown, Reservation, Reserved
+from vgate.sequences.row import Move, Moved, NotReserved, Outcome, OutcomeUnknown, Reservation, Reserved
+from vgate.sequences.trust import Sent
 from vgate.sequences.vitess import VitessSequences
 from vgate.vschema.model import TableName
 
@@ -51,11 +52,22 @@ class Store:
     def __init__(self) -> None:
         self.refills: list[Refill] = []
         self.raised: list[int] = []
+        self.row = 0
+        self.epochs: list[int] = []
 
-    async def raise_to(self, name: TableName, next_id: int) -> None:
-        self.raised.append(next_id)
+    async def move(self, move: Move) -> Moved | None:
+        """Of a row whose values are in nobody's hand."""
+        was, self.row = self.row, min(move.high + 1, MAX_NEXT_ID)
+        self.raised.append(self.row)
+        return Moved(was, self.row)
+
+    async def epoch(self, name: TableName, sent: Sent) -> int:
+        """The next of those that the test has prepared."""
+        sent()
+        return self.epochs.pop(0)
 
     async def reserve(self, reservation: Reservation) -> Outcome:
+        reservation.sent()
         self.refills.append(Refill(reservation))
         return await self.refills[-1].outcome
 
@@ -79,7 +91,8 @@ class Bench:
     def __init__(self, owner: asyncio.TaskGroup) -> None:
         self.owner = owner
         self.store = Store()
-        self.sequences = VitessSequences(self.store, owner)
+        self.now = 0.0
+        self.sequences = VitessSequences(self.store, owner, lambda: self.now)
         self.order: list[int] = []
 
     async def taker(self, n: int, name: TableName = SEQ) -> asyncio.Task[int]:
@@ -210,11 +223,12 @@ async def test_a_store_that_answers_at_once() -> None:
         next_id = 1
 
         async def reserve(self, reservation: Reservation) -> Outcome:
+            reservation.sent()
             self.next_id = reservation.decide(self.next_id, 3)
             return Reserved()
 
     async with asyncio.TaskGroup() as owner:
-        sequences = VitessSequences(Instant(), owner)
+        sequences = VitessSequences(Instant(), owner, lambda: 0.0)
         assert [await sequences.take(SEQ, n) for n in (1, 1, 2, 6)] == [1, 2, 3, 5]
         assert await asyncio.gather(*(sequences.take(SEQ, 2) for _ in range(20))) == list(range(11, 51, 2))
 
@@ -313,7 +327,7 @@ async def test_a_store_without_a_connection_raises() -> None:
             raise LOST
 
     async with asyncio.TaskGroup() as owner:
-        sequences = VitessSequences(Unreachable(), owner)
+        sequences = VitessSequences(Unreachable(), owner, lambda: 0.0)
         for _ in range(2):
             with pytest.raises(VgateError, match="lost connection"):
                 await sequences.take(SEQ, 1)
@@ -325,7 +339,7 @@ async def test_a_bug_in_the_store_does_not_end_the_owner(caplog: pytest.LogCaptu
             raise KeyError("x")
 
     async with asyncio.TaskGroup() as owner:
-        sequences = VitessSequences(Broken(), owner)
+        sequences = VitessSequences(Broken(), owner, lambda: 0.0)
         for _ in range(2):
             with pytest.raises(VgateError, match=r"VT13001.*refilling sequence product.customer_seq: KeyError"):
                 await sequences.take(SEQ, 1)
@@ -493,7 +507,7 @@ async def test_the_owner_ends_a_refill_and_nobody_hangs(started: bool) -> None:
             return self.task
 
     owner = Owner()
-    sequences = VitessSequences(store, owner)
+    sequences = VitessSequences(store, owner, lambda: 0.0)
     taker = loop.create_task(sequences.take(SEQ, 1))
     if started:
         await settle()
@@ -512,7 +526,7 @@ async def test_the_owner_ends_a_refill_and_nobody_hangs(started: bool) -> None:
 
 async def test_an_owner_that_takes_no_more_tasks() -> None:
     owner = asyncio.TaskGroup()
-    sequences = VitessSequences(Store(), owner)
+    sequences = VitessSequences(Store(), owner, lambda: 0.0)
     async with owner:
         pass
     for _ in range(2):
