@@ -34,7 +34,6 @@ from vgate.errors import (
     INACTIVE,
     INTERRUPTED,
     MALFORMED,
-    NO_DATABASE,
     OUT_OF_ORDER,
     PACKET_TOO_LARGE,
     SUPER_NEEDED,
@@ -42,12 +41,14 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.frontend.change_user import log_in_again
+from vgate.frontend.database_name import database_name
 from vgate.frontend.handshake import Reception
 from vgate.frontend.midway import Midway
 from vgate.frontend.refusals import is_last, refusal
 from vgate.query.conversation import Conversation
 from vgate.query.gate import Gate
 from vgate.session.login import Login
+from vgate.session.session import Diagnostic
 from vgate.sql.versioned import Flavour
 from vgate.wire.constants import MAX_PAYLOAD, Capability, Command
 from vgate.wire.packets import Ok, eof_payload, err_payload, frame
@@ -297,9 +298,9 @@ class ClientConnection(asyncio.Protocol):
             case Command.STMT_FETCH:
                 self.start(self.conversation.prepared.fetch(packet[4:]))
             case Command.STMT_CLOSE:
-                self.conversation.prepared.close(packet[4:])
+                self._unanswered(self.conversation.prepared.close, packet)
             case Command.STMT_SEND_LONG_DATA:
-                self.conversation.prepared.send_long_data(packet[4:])
+                self._unanswered(self.conversation.prepared.send_long_data, packet)
             case _:
                 self._error(refusal(packet[4:], self._flavour, self.login.user))
                 if is_last(packet[4:], self._flavour):
@@ -309,10 +310,15 @@ class ClientConnection(asyncio.Protocol):
     def _flavour(self) -> Flavour:
         return self._gate.cluster.facts_for(None).flavour
 
+    def _unanswered(self, command: Callable[[bytes], None], packet: bytes) -> None:
+        """A command that has no answer, if it is whole."""
+        try:
+            command(packet[4:])
+        except SqlError as error:
+            self._error(error)
+
     async def _init_db(self, name: bytes) -> None:
-        if not name:
-            raise NO_DATABASE()
-        await self.conversation.own.use(name.decode("utf-8", "replace"))
+        await self.conversation.own.use(database_name(name, self.conversation.mode.charset, self._flavour))
         self._ok_as_before()
 
     def _ok_as_before(self) -> None:
@@ -326,7 +332,7 @@ class ClientConnection(asyncio.Protocol):
         Output(self, self.conversation.session).ok()
 
     def _set_option(self, packet: bytes) -> None:
-        if len(packet) < 7:
+        if len(packet) < 7 and self._flavour is Flavour.MYSQL:
             self._error(MALFORMED(what="COM_SET_OPTION cut off"))
             return
         option = int.from_bytes(packet[5:7], "little")
@@ -499,6 +505,8 @@ class ClientConnection(asyncio.Protocol):
         self._adjust_reading()
 
     def _error(self, error: SqlError) -> None:
+        """Answer with an error, which SHOW WARNINGS will say, too."""
+        self.conversation.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
         self.write(frame(err_payload(error.errno, error.sqlstate, error.message), self._first))
 
     def _fail(self, error: SqlError, *, go_on: bool = False, linger: int = 0) -> None:

@@ -46,10 +46,18 @@ from vgate.sql.parameters import Template, literal, read_template
 from vgate.sql.qualify import qualified
 from vgate.sql.sequences import SequenceStatement, ShowCreateSequence, recognise_sequence
 from vgate.sql.statements import SelectNext, Statement, recognise
-from vgate.sql.versioned import expand
+from vgate.sql.versioned import Flavour, expand
 from vgate.transactions.scope import Place
 from vgate.wire.binary import Execution as Bound
-from vgate.wire.binary import Types, UnboundTypes, bigint_rows, prepare_ok, read_execution
+from vgate.wire.binary import (
+    MissingValues,
+    Types,
+    UnboundTypes,
+    UnknownType,
+    bigint_rows,
+    prepare_ok,
+    read_execution,
+)
 from vgate.wire.packets import MalformedPacket, bigint_column, eof_payload
 from vgate.wire.prepare import Handle
 
@@ -79,10 +87,12 @@ class PreparedStatement:
     """What a client prepared. ``types`` are those of its last execution, which it need not repeat.
 
     ``own``: the statement if the session answers it itself. ``long_data``: values sent ahead, by parameter.
+    ``flavour``: whose errors answer what cannot be read.
     """
 
     id: int
     template: Template
+    flavour: Flavour
     own: Own | None = None
     types: Types | None = None
     long_data: dict[int, bytearray] = field(default_factory=dict)
@@ -95,13 +105,21 @@ class PreparedStatement:
             cursor.close()
 
     def read(self, payload: bytes) -> Bound:
-        """Read a COM_STMT_EXECUTE of this statement, and keep its types. Raises WRONG_ARGUMENTS, MALFORMED."""
+        """Read a COM_STMT_EXECUTE of this statement, and keep its types. Raises WRONG_ARGUMENTS, MALFORMED.
+
+        What was sent ahead is gone where that fails, but for MySQL's.
+        """
         ahead = {index: bytes(value) for index, value in self.long_data.items()} if self.long_data else None
+        mariadb = self.flavour is Flavour.MARIADB
         try:
             bound = read_execution(payload, self.template.parameters, self.types, ahead)
-        except UnboundTypes:
-            raise WRONG_ARGUMENTS() from None
-        except MalformedPacket as error:
+            if ahead is not None and not _SENT_AHEAD[self.flavour].issuperset(bound.types[2 * one] for one in ahead):
+                raise MissingValues("a value was sent ahead for a parameter whose type has none")
+        except (UnboundTypes, MalformedPacket) as error:
+            if mariadb:
+                self.long_data.clear()
+            if isinstance(error, UnboundTypes | UnknownType) or (mariadb and isinstance(error, MissingValues)):
+                raise WRONG_ARGUMENTS() from None
             raise MALFORMED(what=str(error)) from None
         self.types = bound.types
         return bound
@@ -249,7 +267,7 @@ class PreparedStatements:
 
     def _answer(self, template: Template, own: Own | None, handle: Handle, sequence: int) -> None:
         self._last_id += 1
-        self._statements[self._last_id] = PreparedStatement(self._last_id, template, own)
+        self._statements[self._last_id] = PreparedStatement(self._last_id, template, self._flavour, own)
         out = self._out(sequence)
         out.send(prepare_ok(self._last_id, len(handle.columns), template.parameters, handle.warnings))
         for definitions in (handle.parameters, handle.columns):
@@ -272,8 +290,10 @@ class PreparedStatements:
             conversation.running = statement.template.text
             conversation.began = asyncio.get_running_loop().time()
             bound = statement.read(payload)
-            await self._execute(statement, bound, payload, out)
-            statement.long_data.clear()
+            try:
+                await self._execute(statement, bound, payload, out)
+            finally:
+                statement.long_data.clear()  # after an error, too
         except AnswerCut:
             conversation.down.abort()
         except SqlError as error:
@@ -351,7 +371,12 @@ class PreparedStatements:
     # -- the rest -------------------------------------------------------------------------------------------------
 
     def send_long_data(self, payload: bytes) -> None:
-        """COM_STMT_SEND_LONG_DATA: kept until the next execution; there is no answer, not even to a wrong id."""
+        """COM_STMT_SEND_LONG_DATA: kept until the next execution; there is no answer, not even to a wrong id.
+
+        But MySQL's error where it is cut off. Raises MALFORMED.
+        """
+        if len(payload) < 7 and self._flavour is Flavour.MYSQL:
+            raise MALFORMED(what="COM_STMT_SEND_LONG_DATA cut off")
         statement = self._statements.get(int.from_bytes(payload[1:5], "little"))
         if statement is not None:
             index = int.from_bytes(payload[5:7], "little")
@@ -359,7 +384,12 @@ class PreparedStatements:
                 statement.long_data.setdefault(index, bytearray()).extend(payload[7:])
 
     def close(self, payload: bytes) -> None:
-        """COM_STMT_CLOSE: no answer. Servers' handles stay for whoever prepares the same text."""
+        """COM_STMT_CLOSE: no answer. Servers' handles stay for whoever prepares the same text.
+
+        But MySQL's error where it is cut off. Raises MALFORMED.
+        """
+        if len(payload) < 5 and self._flavour is Flavour.MYSQL:
+            raise MALFORMED(what="COM_STMT_CLOSE cut off")
         self.known.pop(payload[1:5], None)
         statement = self._statements.pop(int.from_bytes(payload[1:5], "little"), None)
         if statement is not None:
@@ -397,6 +427,11 @@ class PreparedStatements:
         self._statements.clear()
         self.known.clear()
 
+    @property
+    def _flavour(self) -> Flavour:
+        conversation = self._conversation
+        return conversation.gate.cluster.facts_for(conversation.session.target.keyspace).flavour
+
     def _find(self, payload: bytes) -> PreparedStatement:
         if len(payload) < 5:
             raise MALFORMED(what="no statement id")
@@ -409,6 +444,12 @@ class PreparedStatements:
     def _out(self, sequence: int = 1) -> Output:
         return Output(self._conversation.down, self._conversation.session, sequence)
 
+
+_SENT_AHEAD: Final = {
+    Flavour.MARIADB: frozenset({0x0F, *range(0xF7, 0x100)}),
+    Flavour.MYSQL: frozenset(range(0xF9, 0xFF)),
+}
+"""The types of parameters that may be sent ahead: strings and bytes."""
 
 _NEXTVAL: Final = bigint_column(b"nextval").payload()
 _PARAMETER: Final = bigint_column(b"?").payload()

@@ -26,7 +26,7 @@ _FORMATS: Final = {
 _INTEGERS: Final = {
     kind: tuple(struct.Struct(one).unpack for one in formats) for kind, formats in _FORMATS.items()
 }
-_BLOBS: Final = frozenset({0xF9, 0xFA, 0xFB, 0xFC, 0x10, 0xFF})
+_BLOBS: Final = frozenset({0xF2, 0xF9, 0xFA, 0xFB, 0xFC, 0x10, 0xFF})
 _DECIMALS: Final = frozenset({0x00, 0xF6})
 _DECIMAL: Final = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _WORD_BEFORE: Final = re.compile(rb"[\w$\x80-\xff]\Z")

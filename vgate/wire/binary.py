@@ -14,7 +14,8 @@ from vgate.wire.packets import MalformedPacket, lenenc, read_lenenc
 
 _FIXED: Final = {0x01: 1, 0x02: 2, 0x0D: 2, 0x03: 4, 0x09: 4, 0x04: 4, 0x08: 8, 0x05: 8}
 _TEMPORAL: Final = {0x07: (0, 4, 7, 11), 0x0A: (0, 4, 7, 11), 0x0C: (0, 4, 7, 11), 0x0B: (0, 8, 12)}
-_LENGTH_ENCODED: Final = frozenset({0x00, 0x0F, 0x10, *range(0xF5, 0x100)})
+_VECTOR: Final = 0xF2
+_LENGTH_ENCODED: Final = frozenset({0x00, 0x0F, 0x10, _VECTOR, *range(0xF5, 0x100)})
 NULL: Final = 0x06
 
 _ID_AND_FLAGS: Final = struct.Struct("<IB").unpack_from
@@ -67,7 +68,8 @@ def read_execution(
     """Read a COM_STMT_EXECUTE of a statement with ``count`` parameters.
 
     ``types``: those of an earlier execution, where this one brings none. A parameter in ``long_data`` has its value
-    there and none in the packet. Raises MalformedPacket; ValueError (of that class alone) where no types are known.
+    there and none in the packet. Raises MalformedPacket, of its kinds MissingValues and UnknownType where servers tell
+    them apart; UnboundTypes.
     """
     if len(payload) < 10:
         raise MalformedPacket("COM_STMT_EXECUTE cut off")
@@ -76,13 +78,15 @@ def read_execution(
         return Execution(statement_id, flags, b"", b"", len(payload), [])
     at = 10 + (count + 7) // 8
     if at >= len(payload):
-        raise MalformedPacket("COM_STMT_EXECUTE cut off")
+        raise MissingValues("COM_STMT_EXECUTE cut off")
     bitmap = payload[10:at]
     if payload[at] == 1:
         types = payload[at + 1 : at + 1 + 2 * count]
         at += 1 + 2 * count
         if len(types) < 2 * count:
             raise MalformedPacket("COM_STMT_EXECUTE cut off in its types")
+    elif payload[at]:
+        raise MalformedPacket("COM_STMT_EXECUTE whose parameters are neither bound anew nor as before")
     else:
         at += 1
     if types is None:
@@ -94,7 +98,7 @@ def read_execution(
         width = _FIXED.get(kind)
         if width is not None and long_data is None and not bitmap[index >> 3] >> (index & 7) & 1:
             if at + width > len(payload):
-                raise MalformedPacket("COM_STMT_EXECUTE cut off in its values")
+                raise MissingValues("COM_STMT_EXECUTE cut off in its values")
             parameters.append(Parameter(kind, unsigned, payload[at : at + width]))
             at += width
         elif long_data is not None and index in long_data:
@@ -128,6 +132,14 @@ class UnboundTypes(Exception):
     """The client has never said what types its parameters have."""
 
 
+class MissingValues(MalformedPacket):
+    """A COM_STMT_EXECUTE ends before all of its parameters have values."""
+
+
+class UnknownType(MalformedPacket):
+    """A parameter's type is none that a parameter may have."""
+
+
 def _value(payload: bytes, at: int, kind: int) -> tuple[bytes, int]:
     width = _FIXED.get(kind)
     if width is None:
@@ -137,12 +149,19 @@ def _value(payload: bytes, at: int, kind: int) -> tuple[bytes, int]:
             if width not in _TEMPORAL[kind]:
                 raise MalformedPacket("a date or time of an impossible length")
         elif kind in _LENGTH_ENCODED:
-            width, at = read_lenenc(payload, at)
+            width, at = _length(payload, at)
         else:
-            raise MalformedPacket(f"a parameter of type {kind:#x}")
+            raise UnknownType(f"a parameter of type {kind:#x}")
     if at + width > len(payload):
-        raise MalformedPacket("COM_STMT_EXECUTE cut off in its values")
+        raise MissingValues("COM_STMT_EXECUTE cut off in its values")
     return payload[at : at + width], at + width
+
+
+def _length(payload: bytes, at: int) -> tuple[int, int]:
+    try:
+        return read_lenenc(payload, at)
+    except MalformedPacket as error:
+        raise MissingValues(str(error)) from None
 
 
 def execute_payload(statement_id: int, execution: Execution, payload: bytes, *, cursor: bool = False) -> bytes:
