@@ -35,12 +35,12 @@ insert into notes values (9, 'a', 1), (13, 'a', 1), (14, 'a', 1), (11, 'x', 2), 
 insert into notes values (9, 'a', 1), (13, 'a', 1), (4, 'a', 1), (11, 'x', 2), (14, 'x', 3), (2, 'z', 1), (15, 'z', 'q')
 insert into notes values (9, 'a', 1), (10, null, 1), (11, 'z', 'zz'); show warnings
 insert into notes values (9, 'a', 1), (11, 'z', 'zz'), (10, null, 1); show warnings
-begin; update notes set n = 5 where id = 1; insert into notes values (9, 'a', 1), (6, 'x', 3), (2, 'z', 1), (13, 'x', 1);\
+begin; update notes set n = 5 where id = 1; insert into notes values (9, 'a', 1), (6, 'x', 3), (2, 'z', 1);\
 select * from notes; commit; select * from notes
 set sql_mode = ''; insert into notes values (10, null, 1), (11, null, 'x'), (12, 'x', 1); show warnings
 set sql_mode = ''; insert into notes values (9, null, 1), (4, 'x', 1)
 set sql_mode = ''; insert into notes values (10, null, 1), (11, 'a', 1), (9, 'x', 1), (2, 'x', 1), (4, 'x', 1)
-set sql_mode = ''; insert into notes (name, n, id) values (null, 1, 10) /* ) */, (concat('a', null), 1, 11), ('x', 1, 9)\
+set sql_mode = ''; insert into notes (name, n, id) values (null, 1, 10) /* ) */, (concat(null), 1, 11), ('x', 1, 9)\
  on duplicate key update n = values(n) + 1; show warnings
 set sql_mode = ''; replace into notes (name, n, id) values (null, 1, 10), ('a', 1, 11), ('x', 1, 9); show warnings
 set sql_mode = ''; insert into notes (id, name, n) values (10, null, 1); show warnings

@@ -134,13 +134,13 @@ async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
     once = bool(session.isolation_once) and not scope.transactional
     connections: dict[Place, BackendConnection] = {}
     try:
-        for place in places:  # in one order everywhere, so that clients that need several pools cannot deadlock
-            connections[place] = await scope.take(place)
-            connections[place].tainted |= call.suspect
+        connections = await scope.take_all(places)  # which are in one order everywhere
+        for connection in connections.values():
+            connection.tainted |= call.suspect
             if once:
-                await scope.characterise(connections[place])
+                await scope.characterise(connection)
             if call.insert_id_read:
-                await connections[place].query(f"SET last_insert_id = {call.session.insert_id}")
+                await connection.query(f"SET last_insert_id = {call.session.insert_id}")
         async with one_clock(session, connections.values(), wanted=call.tells_time):
             await _stream(call, connections, text)
         if once:

@@ -35,8 +35,8 @@ OF_STATEMENT: Final = frozenset({1287, 1364, 1681})
 column that is neither given nor has a default."""
 
 _NULL_TO_ZERO: Final = 1048
-"""Without a strict mode: NULL became the type's zero. MySQL says so once for an INSERT; MariaDB does for each row, and so
-do both for an UPDATE."""
+"""Without a strict mode: NULL became the type's zero. MySQL says so once for an INSERT; MariaDB does for each row, and
+so do both for an UPDATE."""
 
 STOPS_WITHIN: Final = 1.0
 """Seconds that a server told to stop a statement is given to say that it has."""
@@ -71,9 +71,9 @@ async def write_all(
     connections: dict[Place, BackendConnection] = {}
     running = own
     try:
-        for place in texts:
-            connections[place] = await scope.take(place)
-            connections[place].tainted |= call.suspect
+        connections = await scope.take_all(texts)
+        for connection in connections.values():
+            connection.tainted |= call.suspect
         if not own:
             await scope.mark(list(texts))
             running = True
