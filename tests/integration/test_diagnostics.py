@@ -75,3 +75,21 @@ def test_expressions_about_no_table_are_evaluated_as_on_one_server(
 ) -> None:
     run(stocked, f"use {keyspace}; select 1", ignore=["insert_id", "info"])
     run(stocked, script, ignore=["insert_id", "info", "columns"])
+
+COUNTED = """
+select sql_calc_found_rows * from customer order by customer_id limit 1; select found_rows(); select found_rows()
+select sql_calc_found_rows n from customer limit 1, 0; set names utf8mb4; begin; select found_rows(); commit
+select sql_calc_found_rows * from customer; commit; select found_rows() + 1 as x
+select sql_calc_found_rows n from customer where customer_id in (1, 4) order by n limit 1; select found_rows()
+select sql_calc_found_rows n, count(*) from customer group by n order by n limit 2; set @a = 5; select found_rows()
+select sql_calc_found_rows a.n from customer a join customer b on a.n <= b.n order by a.n limit 2; select found_rows()
+select sql_calc_found_rows * from customer where n > 100 limit 1; use customer; select found_rows()
+begin; select sql_calc_found_rows n from customer order by n limit 3; set @a = found_rows(); rollback; select @a
+select sql_calc_found_rows cast(uname as signed) from customer; show warnings; select sql_calc_found_rows 1 limit 0
+"""
+
+
+@pytest.mark.parametrize("script", scripts(COUNTED))
+def test_rows_are_found_on_all_shards(stocked: Oracle, script: str) -> None:
+    """MySQL warns that the function is deprecated, which is not looked at."""
+    run(stocked, script, ignore=["info", "insert_id", "warnings"])

@@ -26,7 +26,7 @@ from vgate.engine.command import command_for
 from vgate.engine.gathered_rows import Column, NotGathered, RowCutter, column_of, row_of
 from vgate.engine.rename import columns_of, text_for
 from vgate.engine.scatter import OF_QUERY, ShardStream, describe, pass_rows
-from vgate.engine.single import follow_error, read_warnings, use_up
+from vgate.engine.single import follow_error, found_rows, read_warnings, use_up
 from vgate.errors import (
     GATHER_BINLOG,
     GATHER_GRANT,
@@ -342,7 +342,7 @@ async def _answer(call: Call, place: Place, work: _Gathering) -> None:
     warnings, flags = response.warnings, response.status & OF_QUERY
     session.diagnostics = await read_warnings(connection) if warnings else []
     session.row_count = -1
-    session.found_rows = None
+    session.found_rows = await found_rows(call, connection)
     call.out.send(eof_payload(call.out.status | flags, warnings))
 
 

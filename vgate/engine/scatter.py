@@ -19,7 +19,7 @@ from vgate.engine.clock import one_clock
 from vgate.engine.command import command_for
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of
-from vgate.engine.single import follow_error, read_warnings, use_up
+from vgate.engine.single import follow_error, found_rows, read_warnings, use_up
 from vgate.engine.write import OF_STATEMENT
 from vgate.errors import INTERRUPTED, UNSUPPORTED, ServerError, VgateError
 from vgate.session.session import Diagnostic
@@ -196,7 +196,7 @@ async def _concatenate(
     out = call.out
     session = call.session
     diagnostics: list[Diagnostic] = []
-    warnings = flags = 0
+    warnings = flags = found = 0
     for number, (place, stream) in enumerate(zip(places, streams, strict=True)):
         head = await stream.head()
         if number == 0 and head:
@@ -215,9 +215,10 @@ async def _concatenate(
             new = _unsaid(diagnostics, more)
             warnings -= len(more) - len(new)
             diagnostics += new
+        found += await found_rows(call, stream.connection) or 0
     session.diagnostics = diagnostics
     session.row_count = -1
-    session.found_rows = None
+    session.found_rows = found if call.counts_found_rows else None
     out.send(eof_payload(out.status | flags, warnings))
 
 
