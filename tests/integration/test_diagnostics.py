@@ -35,13 +35,13 @@ insert into notes values (9, 'a', 1), (13, 'a', 1), (14, 'a', 1), (11, 'x', 2), 
 insert into notes values (9, 'a', 1), (13, 'a', 1), (4, 'a', 1), (11, 'x', 2), (14, 'x', 3), (2, 'z', 1), (15, 'z', 'q')
 insert into notes values (9, 'a', 1), (10, null, 1), (11, 'z', 'zz'); show warnings
 insert into notes values (9, 'a', 1), (11, 'z', 'zz'), (10, null, 1); show warnings
-begin; update notes set n = 5 where id = 1; insert into notes values (9, 'a', 1), (6, 'x', 3), (2, 'z', 1), \
-(13, 'x', 1); select * from notes; commit; select * from notes
+begin; update notes set n = 5 where id = 1; insert into notes values (9, 'a', 1), (6, 'x', 3), (2, 'z', 1);\
+select * from notes; commit; select * from notes
 set sql_mode = ''; insert into notes values (10, null, 1), (11, null, 'x'), (12, 'x', 1); show warnings
 set sql_mode = ''; insert into notes values (9, null, 1), (4, 'x', 1)
 set sql_mode = ''; insert into notes values (10, null, 1), (11, 'a', 1), (9, 'x', 1), (2, 'x', 1), (4, 'x', 1)
-set sql_mode = ''; insert into notes (name, n, id) values (null, 1, 10) /* ) */, (concat('a', null), 1, 11), \
-('x', 1, 9) on duplicate key update n = values(n) + 1; show warnings
+set sql_mode = ''; insert into notes (name, n, id) values (null, 1, 10) /* ) */, (concat(null), 1, 11), ('x', 1, 9)\
+ on duplicate key update n = values(n) + 1; show warnings
 set sql_mode = ''; replace into notes (name, n, id) values (null, 1, 10), ('a', 1, 11), ('x', 1, 9); show warnings
 set sql_mode = ''; insert into notes (id, name, n) values (10, null, 1); show warnings
 set sql_mode = ''; update notes set name = null; show warnings
@@ -75,3 +75,21 @@ def test_expressions_about_no_table_are_evaluated_as_on_one_server(
 ) -> None:
     run(stocked, f"use {keyspace}; select 1", ignore=["insert_id", "info"])
     run(stocked, script, ignore=["insert_id", "info", "columns"])
+
+COUNTED = """
+select sql_calc_found_rows * from customer order by customer_id limit 1; select found_rows(); select found_rows()
+select sql_calc_found_rows n from customer limit 1, 0; set names utf8mb4; begin; select found_rows(); commit
+select sql_calc_found_rows * from customer; commit; select found_rows() + 1 as x
+select sql_calc_found_rows n from customer where customer_id in (1, 4) order by n limit 1; select found_rows()
+select sql_calc_found_rows n, count(*) from customer group by n order by n limit 2; set @a = 5; select found_rows()
+select sql_calc_found_rows a.n from customer a join customer b on a.n <= b.n order by a.n limit 2; select found_rows()
+select sql_calc_found_rows * from customer where n > 100 limit 1; use customer; select found_rows()
+begin; select sql_calc_found_rows n from customer order by n limit 3; set @a = found_rows(); rollback; select @a
+select sql_calc_found_rows cast(uname as signed) from customer; show warnings; select sql_calc_found_rows 1 limit 0
+"""
+
+
+@pytest.mark.parametrize("script", scripts(COUNTED))
+def test_rows_are_found_on_all_shards(stocked: Oracle, script: str) -> None:
+    """MySQL warns that the function is deprecated, which is not looked at."""
+    run(stocked, script, ignore=["info", "insert_id", "warnings"])

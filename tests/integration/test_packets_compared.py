@@ -50,6 +50,17 @@ SCRIPTS = {
         "T rollback to s; P show warnings; P show errors",
     "a function that is an INT to one server":
         "P select connection_id() < 0; P select connection_id() > 0",
+    "functions about the session are described alike":
+        "T select user(), current_user, database(), 1 from tint where k = 1; P select user() from tint where k = 1;"
+        " T select @@warning_count, 1; P select @@error_count, 2; T select row_count(), 1; P select row_count() + 1",
+    "and so under another collation":
+        "T set names utf8mb4 collate utf8mb4_bin; T select database(); T show warnings;"
+        " P select user(), database() from tint where k = 1; T set names latin1 collate latin1_bin;"
+        " T select database(); T select user() from tint where k = 1;"
+        " T set names utf8mb4 collate utf8mb4_unicode_ci; P select database(); T show databases like 'x'",
+    "columns are called by what versioned comments leave of the text":
+        "T select /*! 1 */ + 1; P select 1 /*! + 1 */; T select 1/*! */+ 2; T select concat(/*! 'a', */ 'b');"
+        " T select/*! 1*/; T select 1/*!,2*/; T select k, /*! concat( */ 'a' /*! ) */ from tint",
     "SET TRANSACTION is for the transaction that COMMIT AND CHAIN begins, too":
         "T set transaction read only; T commit and chain; T insert into tint (k) values (1); T rollback and chain;"
         " T insert into tint (k) values (2); T commit; T insert into tint (k) values (3);"

@@ -26,7 +26,7 @@ from vgate.engine.command import command_for
 from vgate.engine.gathered_rows import Column, NotGathered, RowCutter, column_of, row_of
 from vgate.engine.rename import columns_of, text_for
 from vgate.engine.scatter import OF_QUERY, ShardStream, describe, pass_rows, stop_reading
-from vgate.engine.single import follow_error, read_warnings, use_up
+from vgate.engine.single import follow_error, found_rows, read_warnings, use_up
 from vgate.errors import (
     GATHER_BINLOG,
     GATHER_GRANT,
@@ -43,7 +43,7 @@ from vgate.sql.mentions import mentions, where_of
 from vgate.sql.names import backquoted
 from vgate.sql.temporary import NotTemporary, temporary
 from vgate.sql.versioned import Flavour
-from vgate.transactions.scope import Place, to_its_end
+from vgate.transactions.scope import Place, at_once, to_its_end
 from vgate.wire.constants import Command
 from vgate.wire.packets import eof_payload, frame, read_column, read_err
 
@@ -121,11 +121,11 @@ class _Gathering:
         done = False
         await self._open()  # before any reader: who waits here for others to end must not hold what they need
         try:
-            for place in places:  # in one order everywhere, as in engine.scatter
-                self._readers[place] = reader = await scope.take(place)
-                if once:
-                    await scope.characterise(reader)
-                await reader.carry(_reading(session.settings))
+            self._readers = await scope.take_all(places)  # which are in one order everywhere, as in engine.scatter
+            for reader in self._readers.values() if once else ():
+                await scope.characterise(reader)
+            reading = _reading(session.settings)
+            await at_once(reader.carry(reading) for reader in self._readers.values())
             await self._load_all()
             done = True
         finally:
@@ -338,7 +338,7 @@ async def _answer(call: Call, place: Place, work: _Gathering) -> None:
     warnings, flags = response.warnings, response.status & OF_QUERY
     session.diagnostics = await read_warnings(connection) if warnings else []
     session.row_count = -1
-    session.found_rows = None
+    session.found_rows = await found_rows(call, connection)
     call.out.send(eof_payload(call.out.status | flags, warnings))
 
 

@@ -95,8 +95,6 @@ def _only_on_one_shard(call: Call, where: str) -> None:
     """Refuse what the session has to know of the one connection that answered."""
     if call.assigns is not None:
         raise UNSUPPORTED(construct=f"an assignment to a user variable {where}")
-    if call.counts_found_rows:
-        raise UNSUPPORTED(construct=f"SQL_CALC_FOUND_ROWS {where}")
 
 
 async def _gather(call: Call, plan: Route, gather: Gather, limits: GatherLimits) -> bool:

@@ -18,7 +18,7 @@ from vgate.engine.clock import one_clock
 from vgate.engine.command import command_for
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of
-from vgate.engine.single import follow_error, read_warnings, use_up
+from vgate.engine.single import follow_error, found_rows, read_warnings, use_up
 from vgate.engine.write import OF_STATEMENT
 from vgate.errors import INTERRUPTED, UNSUPPORTED, ServerError, VgateError
 from vgate.session.session import Diagnostic
@@ -136,13 +136,13 @@ async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
     once = bool(session.isolation_once) and not scope.transactional
     connections: dict[Place, BackendConnection] = {}
     try:
-        for place in places:  # in one order everywhere, so that clients that need several pools cannot deadlock
-            connections[place] = await scope.take(place, peeks=call.seen_variables)
-            connections[place].tainted |= call.suspect
+        connections = await scope.take_all(places, peeks=call.seen_variables)  # which are in one order everywhere
+        for connection in connections.values():
+            connection.tainted |= call.suspect
             if once:
-                await scope.characterise(connections[place])
+                await scope.characterise(connection)
             if call.insert_id_read:
-                await connections[place].query(f"SET last_insert_id = {call.session.insert_id}")
+                await connection.query(f"SET last_insert_id = {call.session.insert_id}")
         async with one_clock(session, connections.values(), wanted=call.tells_time):
             await _stream(call, connections, text)
         if once:
@@ -208,7 +208,7 @@ async def _concatenate(
     out = call.out
     session = call.session
     diagnostics: list[Diagnostic] = []
-    warnings = flags = 0
+    warnings = flags = found = 0
     for number, (place, stream) in enumerate(zip(places, streams, strict=True)):
         head = await stream.head()
         if number == 0 and head:
@@ -227,9 +227,10 @@ async def _concatenate(
             new = _unsaid(diagnostics, more)
             warnings -= len(more) - len(new)
             diagnostics += new
+        found += await found_rows(call, stream.connection) or 0
     session.diagnostics = diagnostics
     session.row_count = -1
-    session.found_rows = None
+    session.found_rows = found if call.counts_found_rows else None
     out.send(eof_payload(out.status | flags, warnings))
 
 

@@ -122,6 +122,14 @@ async def _keep_values(call: Call, connection: BackendConnection) -> None:
         call.session.insert_id = int(insert_id or 0)
 
 
+async def found_rows(call: Call, connection: BackendConnection) -> int | None:
+    """FOUND_ROWS() of the statement that ``connection`` has run, behind its warnings; None if it did not count them."""
+    if not call.counts_found_rows:
+        return None
+    ((found,),) = await connection.rows("SELECT FOUND_ROWS() LIMIT 1")
+    return int(found or 0)
+
+
 async def use_up(call: Call, place: Place, connection: BackendConnection, *, failed: bool) -> None:
     """SET TRANSACTION was for the one statement that has been run; nothing of it may be left on the connection."""
     session = call.session

@@ -71,8 +71,8 @@ async def write_all(
     connections: dict[Place, BackendConnection] = {}
     running = own
     try:
-        for place in texts:
-            connections[place] = connection = await scope.take(place, peeks=call.seen_variables)
+        connections = await scope.take_all(texts, peeks=call.seen_variables)
+        for connection in connections.values():
             connection.tainted |= call.suspect
             connection.written = True
         if not own:

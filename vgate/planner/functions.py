@@ -28,10 +28,10 @@ _SCALAR_NAMES: Final = """
     curdate current_date current_role current_time current_timestamp current_user curtime database date date_add
     date_format date_sub datediff day dayname dayofmonth dayofweek dayofyear decode default degrees des_decrypt
     des_encrypt elt encode encrypt exp export_set extract extractvalue field find_in_set floor format
-    format_bytes format_pico_time from_base64 from_days from_unixtime from_vector geomcollection
-    geometrycollection get_format greatest found_rows gtid_subset gtid_subtract hex hour icu_version if ifnull
-    inet6_aton inet6_ntoa inet_aton inet_ntoa insert instr interval is_ipv4 is_ipv4_compat is_ipv4_mapped is_ipv6
-    is_uuid isnull json_array json_array_append json_array_insert json_compact json_contains json_contains_path
+    format_bytes format_pico_time found_rows from_base64 from_days from_unixtime from_vector geomcollection
+    geometrycollection get_format greatest gtid_subset gtid_subtract hex hour icu_version if ifnull inet6_aton
+    inet6_ntoa inet_aton inet_ntoa insert instr interval is_ipv4 is_ipv4_compat is_ipv4_mapped is_ipv6 is_uuid
+    isnull json_array json_array_append json_array_insert json_compact json_contains json_contains_path
     json_depth json_detailed json_equals json_exists json_extract json_insert json_keys json_length json_loose
     json_merge json_merge_patch json_merge_preserve json_normalize json_object json_overlaps json_pretty
     json_query json_quote json_remove json_replace json_schema_valid json_schema_validation_report json_search

@@ -25,6 +25,10 @@ class Columns:
         self._mysql = facts.flavour is Flavour.MYSQL
         charset = settings.values.get("character_set_results", "utf8mb4").strip("'")
         self._charset, self._bytes = facts.charsets.get(charset, facts.charsets.get("utf8mb4", _UTF8MB4))
+        collation = settings.values.get("collation_connection", "").strip("'")
+        if collation.partition("_")[0] == charset:  # SET NAMES
+            ids = (number for number, (_, name) in facts.collations.items() if name == collation)
+            self._charset = next(ids, self._charset)
 
     def text(self, name: str, chars: int, flags: int = 0) -> ColumnDefinition:
         """A VARCHAR."""

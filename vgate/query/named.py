@@ -291,7 +291,7 @@ class _Filled(Speech):
     """A prepared text with literals in place of its parameters; select items are called what they were."""
 
     def __init__(self, session: Session, text: bytes, lexer: Lexer, literals: list[bytes]) -> None:
-        super().__init__(session, text, lexer, "", 0)
+        super().__init__(session, text, lexer, "", Flavour.MYSQL)
         self._literals = iter(literals)
 
     def _values(self) -> Iterator[Value]:

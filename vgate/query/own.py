@@ -82,6 +82,9 @@ _PROCESSES: Final = (
     b"SELECT ID AS Id, USER AS User, HOST AS Host, DB AS db, COMMAND AS Command, TIME AS Time, STATE AS State,"
     b" %b AS Info%b FROM information_schema.PROCESSLIST ORDER BY ID"
 )
+_KEEPS_FOUND_ROWS: Final = (Use, Begin, Commit, Rollback, Savepoint, RollbackTo, ReleaseSavepoint, Set)
+"""Statements after which FOUND_ROWS() is as before; a SET that a server runs says so itself."""
+
 _LIMIT: Final = re.compile(rb"\blimit\s+(\d+)(?:\s*(,|offset\b)\s*(\d+))?\s*\Z", re.I)
 
 
@@ -143,7 +146,8 @@ class OwnStatements:
             case _:
                 assert_never(statement)
         session.row_count = -1 if isinstance(statement, ShowVgate | ShowVschema | SelectNext | Vexplain) else 0
-        session.found_rows = None
+        if not isinstance(statement, _KEEPS_FOUND_ROWS):
+            session.found_rows = None
         if not session.keeps_warnings and not isinstance(statement, ShowVgate | ShowVschema | Set):
             session.diagnostics = []
 
@@ -275,7 +279,10 @@ class OwnStatements:
         call.insert_id_read, call.names_no_table = reads_insert_id(words), names_no_table(words)
         system = [one for one in assignments if not isinstance(one, UserVariable)]
         if not system:
+            found = self.session.found_rows
             await run_single(call, place, text, Access.WRITE)
+            if call.names_no_table:
+                self.session.found_rows = found
             return
         if call.insert_id_read:
             raise UNSUPPORTED(construct="LAST_INSERT_ID() in a SET of user and system variables")

@@ -52,11 +52,10 @@ def speak(call: Call, keyspace: str) -> None:
     """Put the session's own values into the text that servers of ``keyspace`` will run. Raises UNSUPPORTED."""
     cluster = call.scope.cluster
     here = "" if cluster.keyspaces[keyspace].renamed else keyspace
-    chars = _USER_CHARS[cluster.facts_for(keyspace).flavour]
-
+    flavour = cluster.facts_for(keyspace).flavour
 
     def spoken(text: bytes) -> bytes:
-        return Speech(call.session, text, call.lexer, here, chars).text()
+        return Speech(call.session, text, call.lexer, here, flavour).text()
 
     call.text = spoken(call.text)
     if call.execution is not None:
@@ -76,14 +75,15 @@ class Value:
 class Speech:
     """One statement of a session. ``here`` is the keyspace whose server runs it, if that calls it by that name."""
 
-    def __init__(self, session: Session, text: bytes, lexer: Lexer, here: str, user_chars: int) -> None:
+    def __init__(self, session: Session, text: bytes, lexer: Lexer, here: str, flavour: Flavour) -> None:
         self._session = session
         self._text = text
         self._tokens = lexer.tokens(text)
         self._words = [self._word(token) for token in self._tokens]
         self._brackets = self._enclosing()
         self._here = here
-        self._user_chars = user_chars
+        self._mysql = flavour is Flavour.MYSQL
+        self._user_chars = _USER_CHARS[flavour]
 
     def _word(self, token: Token) -> bytes:
         return self._text[token.start : token.end].lower()
@@ -118,7 +118,8 @@ class Speech:
                 last = index + 2 if words[index] in _SCOPES else index
                 found = _VARIABLES.get(words[index] if last == index else b"@@" + b"".join(words[last : last + 1]))
                 if found is not None:
-                    yield self._number(index, last, self._count(found), b"UNSIGNED")
+                    sql = b"(%d | NULLIF(0, 1))" % self._count(found)  # of the variable's type, and nullable as it
+                    yield Value(index, last, sql, sql)
                 continue
             name = words[index].strip(b"`") if token.kind is TokenKind.QUOTED_NAME else words[index]
             if name not in _CALLS or (index and words[index - 1] in _TABLE_FOLLOWS):
@@ -138,13 +139,14 @@ class Speech:
         session = self._session
         match name:
             case b"connection_id":
-                return self._number(first, last, session.login.connection_id, b"UNSIGNED")
+                sql = b"CAST(%d AS UNSIGNED)" % session.login.connection_id  # a number would be a position in ORDER BY
+                return Value(first, last, sql, sql)
             case b"row_count":
-                return self._number(first, last, session.row_count, b"SIGNED")
+                return self._number(first, last, session.row_count)
             case b"found_rows":
                 if session.found_rows is None:
                     raise UNSUPPORTED(construct=reads_last_statement(b"found_rows ("))
-                return self._number(first, last, session.found_rows, b"SIGNED")
+                return self._number(first, last, session.found_rows)
             case b"database" | b"schema":
                 keyspace = session.target.database
                 if keyspace == self._here:
@@ -153,14 +155,16 @@ class Speech:
         host = "%" if name == b"current_user" else session.login.host
         return self._string(first, last, f"{session.login.user}@{host}", self._user_chars)
 
-    def _number(self, first: int, last: int, number: int, kind: bytes) -> Value:
-        sql = b"CAST(%d AS %b)" % (number, kind)  # a bare number would be a position in ORDER BY
+    def _number(self, first: int, last: int, number: int) -> Value:
+        """A BIGINT, which a small number that is cast to one is to MySQL only."""
+        sql = (b"CAST(%d AS SIGNED)" if self._mysql else b"IF(1, %d, ROW_COUNT())") % number
         return Value(first, last, sql, sql)
 
     def _string(self, first: int, last: int, value: str | None, chars: int) -> Value:
         """A literal gives way to columns' collations as the function does; by itself it is as wide as the function."""
         literal = b"NULL" if value is None else b"_utf8mb4 0x" + value.encode("utf-8").hex().encode()
-        return Value(first, last, literal, b"CAST(%b AS CHAR(%d))" % (literal, chars))
+        cast = b"CAST(%b AS CHAR(%d) CHARACTER SET utf8mb4)" % (literal, chars)
+        return Value(first, last, literal, cast if self._mysql else b"CONCAT(%b)" % cast)  # MariaDB calls a cast exact
 
     def _count(self, which: bytes) -> int:
         found = self._session.diagnostics

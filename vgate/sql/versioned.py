@@ -25,6 +25,7 @@ class Flavour(StrEnum):
 Version = tuple[int, int, int]
 """A server's version, e.g. (10, 11, 19)."""
 
+_BLANKS: Final = b" \t\n\v\f\r"
 _EDGE: Final = re.compile(rb"/\*|\*/")
 _OPENER: Final = {
     Flavour.MARIADB: re.compile(rb"/\*(M?)!([0-9]{5}[0-9]?)?"),
@@ -55,7 +56,7 @@ def _expand(
     inside = False
     while at < len(text):
         if inside and text.startswith(b"*/", at):
-            parts += (text[start:at], b"/**/" if text[at - 1 : at] == b"-" else b" ")
+            parts += (text[start:at], _gap(text, at, at + 2))
             at = start = at + 2
             inside = False
             continue
@@ -71,8 +72,7 @@ def _expand(
         opener = _OPENER[flavour].match(text, at)
         if opener is None or inside:
             raise lexer.error(text, at)
-        # A blank would make a comment of the two minus signs in --/*! ... */.
-        parts += (text[start:at], b"/**/" if text[at - 1 : at] == b"-" else b" ")
+        before, where = text[start:at], at
         if opener[1] and flavour is Flavour.MYSQL:  # to MySQL /*M! is a comment like any other
             at = start = _after(text, opener.end())
         elif _active(opener, flavour, version):
@@ -80,10 +80,20 @@ def _expand(
             inside = True
         else:
             at = start = _after_skipped(text, opener)
+        parts += (before, _gap(text, where, opener.end() if inside else where))
     if inside:
         raise LexError(len(text))
     parts.append(text[start:at])
     return b"".join(parts), at
+
+
+def _gap(text: bytes, before: int, after: int) -> bytes:
+    """What stands for the marks between ``before`` and ``after``: nothing, as to servers, which call columns by what is
+    left of their text, but where the words or signs on both sides would become one.
+    """
+    if text[before - 1 : before] == b"-":
+        return b"/**/"  # a blank would make a comment of the two minus signs in --/*! ... */
+    return b"" if text[before - 1 : before] in _BLANKS or text[after : after + 1] in _BLANKS else b" "
 
 
 def _active(opener: re.Match[bytes], flavour: Flavour, version: Version) -> bool:

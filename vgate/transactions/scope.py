@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Iterable
 from typing import Any, Final
 
 from vgate.backend.cluster import Cluster
@@ -72,9 +72,37 @@ class Scope:
         Raises VgateError (unreachable, pool exhausted, broken transaction, what the session was tied to is lost) and
         ServerError (a setting refused).
         """
+        connection = await self._acquire(place)
+        try:
+            await self._prepare(place, connection, peeks)
+        except BaseException:
+            self.give_back(place, connection)
+            raise
+        return connection
+
+    async def take_all(
+        self, places: Collection[Place], *, peeks: Collection[str] | None = None
+    ) -> dict[Place, BackendConnection]:
+        """``take`` of several: acquired one after another, so that clients that need several pools cannot deadlock if
+        all have them in one order; then settings and transactions go to all servers at the same time.
+
+        Where one fails none is taken, though those that have begun are part of the transaction.
+        """
+        taken: dict[Place, BackendConnection] = {}
+        try:
+            for place in places:
+                taken[place] = await self._acquire(place)
+            await at_once(self._prepare(place, connection, peeks) for place, connection in taken.items())
+        except BaseException:
+            for place, connection in taken.items():
+                self.give_back(place, connection)
+            raise
+        return taken
+
+    async def _acquire(self, place: Place) -> BackendConnection:
+        """The connection held for ``place``, or one of its pool's. Raises as ``take``, but for what servers refuse."""
         if self.broken:
             raise TRANSACTION_BROKEN()
-        settings = self.session.settings
         connection = self.held.get(place)
         if connection is not None and not connection.usable:
             self.drop(place)
@@ -83,25 +111,26 @@ class Scope:
             # Its temporary tables, variables and locks are gone: once, the client must be told.
             raise BACKEND_LOST(label=connection.label)
         if connection is None:
+            settings = self.session.settings
             keyspace, index = place
             pool = self.cluster.keyspaces[keyspace].pools[self.found_rows][index]
             connection = pool.take_now(settings) or await pool.take(settings)
             connection.stale = connection.written
             self._ours.add(connection)
-        try:
-            if peeks is not None and connection.stale:
-                if place in self.held:
-                    await connection.forget_others(self.session.variables, peeks)
-                else:
-                    await connection.start_over()
-            if connection.settings is not settings:
-                await connection.carry(settings, held=place in self.held)
-            if self.transactional and place not in self.begun:
-                await self._begin(place, connection)
-        except BaseException:
-            self.give_back(place, connection)
-            raise
         return connection
+
+    async def _prepare(self, place: Place, connection: BackendConnection, peeks: Collection[str] | None) -> None:
+        """Give it the session's settings, without others' variables, and let it join the transaction."""
+        if peeks is not None and connection.stale:
+            if place in self.held:
+                await connection.forget_others(self.session.variables, peeks)
+            else:
+                await connection.start_over()
+        settings = self.session.settings
+        if connection.settings is not settings:
+            await connection.carry(settings, held=place in self.held)
+        if self.transactional and place not in self.begun:
+            await self._begin(place, connection)
 
     async def borrow(self, place: Place) -> BackendConnection:
         """A connection for a look that is no part of the transaction: the held one where there is one.
@@ -235,8 +264,8 @@ class Scope:
         self.session.begin(modifiers)
         if SNAPSHOT in modifiers:
             try:
-                for place in places:
-                    self.give_back(place, await self.take(place))
+                for place, connection in (await self.take_all(places)).items():
+                    self.give_back(place, connection)
             except BaseException:
                 await self.rollback()
                 raise
@@ -244,7 +273,7 @@ class Scope:
     # -- ending ---------------------------------------------------------------------------------------------------
 
     async def commit(self) -> None:
-        """Commit on every shard of the transaction, in the order they joined.
+        """Commit on every shard of the transaction: the one that joined first by itself, then all others at once.
 
         Raises the first shard's own error when nothing was committed (all is rolled back then), PARTIAL_COMMIT
         naming the shards when some were.
@@ -262,19 +291,25 @@ class Scope:
         await to_its_end(self._commit(places))  # half a commit helps nobody
 
     async def _commit(self, places: list[Place]) -> None:
-        done: list[Place] = []
+        first, others = places[:1], places[1:]
         try:
-            for place in places:
-                try:
-                    await self.held[place].query("COMMIT")
-                except SqlError as error:
-                    if not done:
-                        raise
-                    failed = ", ".join(map(self._label, places[len(done) :]))
-                    committed = ", ".join(map(self._label, done))
-                    raise PARTIAL_COMMIT(committed=committed, failed=failed, reason=error.message) from error
+            for place in first:
+                await self.held[place].query("COMMIT")
                 self.begun.discard(place)
-                done.append(place)
+            commits = (self.held[place].query("COMMIT") for place in others)
+            failed: dict[Place, SqlError] = {}
+            for place, result in zip(others, await asyncio.gather(*commits, return_exceptions=True), strict=True):
+                if isinstance(result, SqlError):
+                    failed[place] = result
+                elif isinstance(result, BaseException):
+                    raise result
+                else:
+                    self.begun.discard(place)
+            if failed:
+                error = next(iter(failed.values()))
+                committed = ", ".join(self._label(place) for place in places if place not in failed)
+                labels = ", ".join(map(self._label, failed))
+                raise PARTIAL_COMMIT(committed=committed, failed=labels, reason=error.message) from error
         except BaseException:
             await to_its_end(self.rollback())
             raise
@@ -347,10 +382,7 @@ class Scope:
 
         All connections are the session's already, so nobody waits for anybody else's.
         """
-        results = await asyncio.gather(*(self.held[place].query(statement) for place in places), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        await at_once(self.held[place].query(statement) for place in places)
 
     async def undo(self, places: list[Place]) -> None:
         """Undo the marked statement on every shard. If one cannot, the whole transaction is rolled back and broken."""
@@ -377,6 +409,13 @@ class Scope:
     def _label(self, place: Place) -> str:
         keyspace, index = place
         return f"{keyspace}/{self.cluster.keyspaces[keyspace].keyspace.shards[index].name}"
+
+
+async def at_once(work: Iterable[Coroutine[Any, Any, Any]]) -> None:
+    """Do all of it at once, each to its end; raises the first error."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 async def to_its_end(work: Coroutine[Any, Any, None]) -> None:

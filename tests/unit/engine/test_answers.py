@@ -90,8 +90,8 @@ class FakeScope:
         self.cluster = SimpleNamespace(keyspaces={"ks": SimpleNamespace(renamed=False)})
         self.session = Session(Login(1, "u"))
 
-    async def take(self, place: Place, *, peeks: object = None) -> BackendConnection:
-        return self.connections[place[1]]
+    async def take_all(self, places: list[Place], *, peeks: object = None) -> dict[Place, BackendConnection]:
+        return {place: self.connections[place[1]] for place in places}
 
     def give_back(self, place: Place, connection: BackendConnection) -> None:
         self.returned.append(connection)

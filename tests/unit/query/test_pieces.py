@@ -33,9 +33,9 @@ async def cut(text: bytes, *lexers: Lexer, several: bool = True) -> list[bytes]:
         (b"select ';' ; select `;` -- ;\n", [b"select ';' ", b" select `;` --"]),
         (b"select 1; -- x", [b"select 1", b" -- x"]),  # answered by an OK
         (b"select /*! 1; */ 2", None),  # what servers make of that is refused
-        (b"select /*! 1 */; select ';'", [b"select   1  ", b" select ';'"]),
+        (b"select /*! 1 */; select ';'", [b"select  1 ", b" select ';'"]),
         (b"create /*! procedure */ p() begin select 1; select 2; end; select 3",
-         [b"create   procedure   p() begin select 1; select 2; end; select 3"]),
+         [b"create  procedure  p() begin select 1; select 2; end; select 3"]),
         (b"", [b""]),
         (b" ; ", [b""]),
         (b"-- x", [b"-- x"]),

@@ -153,6 +153,42 @@ async def test_a_commit_on_several_shards_is_not_cancelled(scope: Scope, pools: 
     assert not scope.session.in_transaction
 
 
+async def test_shards_join_side_by_side(scope: Scope, pools: list[FakePool]) -> None:
+    """One that fails waits for the others, which are part of the transaction."""
+    scope.session.begin()
+    scope.session.savepoint("a")
+    slow, failing = pools[0].connection, pools[1].connection
+    slow.slow, failing.fails = asyncio.Event(), "START TRANSACTION"
+    work = asyncio.create_task(scope.take_all([PLACE, OTHER]))
+    await slow.asked.wait()
+    await asyncio.sleep(0)
+    assert failing.said == ["START TRANSACTION"]
+    assert not work.done()
+    slow.slow.set()
+    with pytest.raises(ServerError):
+        await work
+    assert slow.said == ["START TRANSACTION", "SAVEPOINT `a`"]
+    assert [pool.returned for pool in pools] == [[], [failing]]
+    failing.fails = ""
+    assert list(await scope.take_all([PLACE, OTHER])) == [PLACE, OTHER]
+    assert failing.said[1:] == ["START TRANSACTION", "SAVEPOINT `a`"]
+
+
+async def test_the_first_shard_commits_before_the_others(scope: Scope, pools: list[FakePool]) -> None:
+    scope.session.begin()
+    await scope.take_all([PLACE, OTHER])
+    pools[0].connection.fails = "COMMIT"
+    with pytest.raises(ServerError, match="Deadlock"):
+        await scope.commit()
+    assert "COMMIT" not in pools[1].connection.said
+    scope.session.begin()
+    await scope.take_all([PLACE, OTHER])
+    pools[0].connection.fails, pools[1].connection.fails = "", "COMMIT"
+    with pytest.raises(VgateError, match=r"customer/-80.*customer/80-"):
+        await scope.commit()
+    assert not scope.session.in_transaction
+
+
 async def test_a_commit_begins_only_if_it_can_end(scope: Scope, pools: list[FakePool]) -> None:
     scope.session.begin()
     for place in (PLACE, OTHER):
