@@ -21,8 +21,6 @@ from vgate.errors import VSCHEMA_FILE, VSCHEMA_RESTART, VgateError
 from vgate.query.cache import PlanCache
 from vgate.query.siblings import Siblings
 from vgate.sequences.backing import make_backing
-from vgate.sequences.catalog import ClusterCatalog
-from vgate.sequences.definition import key_of
 from vgate.sql.alter_vschema import AddSequence, Change
 from vgate.vschema.file import Stamp, VSchemaFile, needs_restart, with_addresses_of
 from vgate.vschema.model import TableName, TableType, VSchema
@@ -58,7 +56,7 @@ class LivingVSchema:
                 await asyncio.to_thread(self.file.try_change, changes, self._accept)
                 for one in changes:
                     if isinstance(one, AddSequence):
-                        await self._back(TableName(one.keyspace, one.sequence))
+                        await make_backing(self.cluster, TableName(one.keyspace, one.sequence))
             vschema, self.stamp = await asyncio.to_thread(self.file.change, changes, self._accept)
             await self._publish(vschema)
         await self.siblings.tell("vschema")
@@ -71,7 +69,7 @@ class LivingVSchema:
         table = keyspace.tables.get(change.sequence) if keyspace is not None else None
         if table is None or table.type is not TableType.SEQUENCE:
             return False
-        return await self._back(table.name)
+        return await make_backing(self.cluster, table.name)
 
     async def catch_up(self) -> bool:
         """Take up what others have written into the file meanwhile; False where that is nothing."""
@@ -86,12 +84,6 @@ class LivingVSchema:
         if lock is None:
             lock = self._making[table] = asyncio.Lock()
         return lock
-
-    async def _back(self, name: TableName) -> bool:
-        """True: what was missing of its table has been made. A sequence that CREATE SEQUENCE made needs none."""
-        if await ClusterCatalog(self.cluster).find(key_of(name), lambda: None) is not None:
-            return False
-        return await make_backing(self.cluster, name)
 
     def _accept(self, found: VSchema) -> None:
         """Raises VSCHEMA_RESTART where a vgate that runs cannot take it up."""

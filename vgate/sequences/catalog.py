@@ -63,7 +63,7 @@ class ClusterCatalog:
 
     # -- definitions ----------------------------------------------------------------------------------------------
 
-    async def find(self, key: TableName, sent: Sent) -> Definition | None:
+    async def find(self, key: TableName, sent: Sent = lambda: None) -> Definition | None:
         """The sequence as it is now; None if there is none. Raises SqlError where that cannot be known."""
         sent()
         try:

@@ -87,7 +87,7 @@ class FakeScope:
         self.returned: list[BackendConnection] = []
         self.transactional = False
         self.begun: set[Place] = set()
-        self.cluster = SimpleNamespace(keyspaces={"ks": SimpleNamespace(renamed=False)})
+        self.cluster = SimpleNamespace(keyspaces={"ks": SimpleNamespace(renamed=False, neighbours={})})
         self.session = Session(Login(1, "u"))
 
     async def take_all(self, places: list[Place], *, peeks: object = None) -> dict[Place, BackendConnection]:
