@@ -50,6 +50,9 @@ SCRIPTS = {
         "T rollback to s; P show warnings; P show errors",
     "a function that is an INT to one server":
         "P select connection_id() < 0; P select connection_id() > 0",
+    "what is prepared in a transaction is prepared under the settings of now":
+        "T begin; T select a from tint where k = 4; T select a from tint where k = 1; T set names latin1;"
+        " P update tci set c = 0 where k in (select cast(1 as char)); P select 'x', k from tci; T rollback",
     "SET TRANSACTION is for the transaction that COMMIT AND CHAIN begins, too":
         "T set transaction read only; T commit and chain; T insert into tint (k) values (1); T rollback and chain;"
         " T insert into tint (k) values (2); T commit; T insert into tint (k) values (3);"
