@@ -61,6 +61,9 @@ SCRIPTS = {
     "columns are called by what versioned comments leave of the text":
         "T select /*! 1 */ + 1; P select 1 /*! + 1 */; T select 1/*! */+ 2; T select concat(/*! 'a', */ 'b');"
         " T select/*! 1*/; T select 1/*!,2*/; T select k, /*! concat( */ 'a' /*! ) */ from tint",
+    "what is prepared in a transaction is prepared under the settings of now":
+        "T begin; T select a from tint where k = 4; T select a from tint where k = 1; T set names latin1;"
+        " P update tci set c = 0 where k in (select cast(1 as char)); P select 'x', k from tci; T rollback",
     "SET TRANSACTION is for the transaction that COMMIT AND CHAIN begins, too":
         "T set transaction read only; T commit and chain; T insert into tint (k) values (1); T rollback and chain;"
         " T insert into tint (k) values (2); T commit; T insert into tint (k) values (3);"

@@ -137,16 +137,17 @@ class Scope:
 
         It carries the session's settings; ``give_back`` it. Raises as ``take``.
         """
-        held = self.held.get(place)
-        if held is not None and held.usable:
-            return held
         settings = self.session.settings
-        keyspace, index = place
-        pool = self.cluster.keyspaces[keyspace].pools[self.found_rows][index]
-        connection = pool.take_now(settings) or await pool.take(settings)
-        self._ours.add(connection)
+        connection = self.held.get(place)
+        held = connection is not None and connection.usable
+        if connection is None or not held:
+            keyspace, index = place
+            pool = self.cluster.keyspaces[keyspace].pools[self.found_rows][index]
+            connection = pool.take_now(settings) or await pool.take(settings)
+            self._ours.add(connection)
         try:
-            await connection.carry(settings)
+            if connection.settings is not settings:
+                await connection.carry(settings, held=held)
         except BaseException:
             self.give_back(place, connection)
             raise

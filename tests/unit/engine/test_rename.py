@@ -83,6 +83,6 @@ def call(database: str = "db-80") -> Call:
     """A call whose keyspace ``customer`` has that database."""
     shard = SimpleNamespace(address=SimpleNamespace(database=database))
     keyspace = SimpleNamespace(shards=[shard])
-    servers = SimpleNamespace(renamed=database != "customer", aliases=frozenset(), keyspace=keyspace)
+    servers = SimpleNamespace(renamed=database != "customer", aliases=frozenset(), neighbours={}, keyspace=keyspace)
     scope = SimpleNamespace(cluster=SimpleNamespace(keyspaces={"customer": servers}))
     return Call(b"", [], LexMode(), Session(Login(1, "u")), cast(Any, scope), cast(Any, None))

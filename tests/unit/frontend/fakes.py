@@ -136,6 +136,8 @@ class FakeConversation:
             raise NO_DATABASE()
         self.gate = gate
         self.session = Session(login)
+        self.session.keeps_warnings = True  # so that a PING is always answered the same
+        self.mode = SimpleNamespace(charset="utf8mb4")
         self.down = down
         self.ran: list[bytes] = []
         self.ended: list[bytes] = []
