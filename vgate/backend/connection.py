@@ -498,7 +498,7 @@ async def open_connection(
     try:
         # One statement per command, whatever the client sends: aiomysql always negotiates MULTI_STATEMENTS.
         await connection.command(bytes([Command.SET_OPTION, 1, 0]))
-    except SqlError:
+    except BaseException:  # also when cancelled, after the answer has come
         connection.close()
         raise
     return connection
