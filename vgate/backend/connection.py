@@ -457,26 +457,38 @@ def packets_of(data: bytes) -> list[bytes]:
     return payloads
 
 
+def _let_go(opened: Any) -> None:
+    """What aiomysql forgets where it is cancelled: to close the socket."""
+    writer, opened._writer = opened._writer, None
+    if writer is not None:
+        writer.transport.abort()
+
+
 async def open_connection(
     address: Address, label: str, *, found_rows: bool, patience: float, ssl: Any = None
 ) -> BackendConnection:
     """Connect, authenticate and hand over. Raises VgateError: BACKEND_UNREACHABLE with the server's own words."""
     where = address.unix_socket or f"{address.host}:{address.port}"
+    opened = aiomysql.Connection(
+        host=address.host,
+        port=address.port,
+        user=address.user,
+        password=address.password,
+        db=address.database,
+        unix_socket=address.unix_socket or None,
+        charset="utf8mb4",
+        autocommit=True,
+        client_flag=_FLAGS | (Capability.FOUND_ROWS if found_rows else 0),
+        ssl=ssl,
+    )
     try:
         async with asyncio.timeout(patience):
-            opened = await aiomysql.connect(
-                host=address.host,
-                port=address.port,
-                user=address.user,
-                password=address.password,
-                db=address.database,
-                unix_socket=address.unix_socket or None,
-                charset="utf8mb4",
-                autocommit=True,
-                client_flag=_FLAGS | (Capability.FOUND_ROWS if found_rows else 0),
-                ssl=ssl,
-            )
+            await opened._connect()
+    except asyncio.CancelledError:
+        _let_go(opened)
+        raise
     except TimeoutError:
+        _let_go(opened)
         raise BACKEND_UNREACHABLE(label=label, where=where, reason=f"no answer within {patience:g} s") from None
     except (OSError, aiomysql.Error) as error:
         reason = error.args[-1] if error.args else type(error).__name__
@@ -490,7 +502,7 @@ async def open_connection(
     try:
         # One statement per command, whatever the client sends: aiomysql always negotiates MULTI_STATEMENTS.
         await connection.command(bytes([Command.SET_OPTION, 1, 0]))
-    except SqlError:
+    except BaseException:  # also when cancelled, after the answer has come
         connection.close()
         raise
     return connection

@@ -133,6 +133,7 @@ def test_clients_of_a_hung_server_that_go_leave_their_places(
         ask(client, "begin")
         assert ask(client, "insert into product.product (name) values ('x')").error is None
         assert ask(client, "select n from customer where customer_id in (1, 4)").error is None
+    before = lines[HIGH].connections
     lines[HIGH].hold()
     going[0]._sock.sendall(framed(QUERY + b"select n from customer"))
     going[1]._sock.sendall(framed(QUERY + b"select n from customer order by n"))
@@ -149,6 +150,7 @@ def test_clients_of_a_hung_server_that_go_leave_their_places(
     until(free, "places of the hung server are never free")
     lines[HIGH].let_go()
     until(lambda: ask(other, "select n from customer where customer_id = 4").rows == ((4,),), "it stays so")
+    until(lambda: lines[HIGH].connections <= before, "connections that took too long are still there")
     for client in others:
         client.close()
 

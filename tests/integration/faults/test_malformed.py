@@ -75,7 +75,7 @@ packets = st.one_of(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [40, pytest.param(600, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 def test_others_do_not_notice(
     stocked: Oracle, clients: Callable[[], Connection], state: Callable[[Connection], None], count: int
