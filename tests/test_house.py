@@ -28,6 +28,7 @@ PURE = {"sql", "wire", "vindex", "vschema", "planner", "session", "keyrange", "c
 DOORS = {
     ("vgate/frontend/connection.py", "_run"): "one connection's command: the fault is logged, the client told",
     ("vgate/sequences/lines.py", "_run"): "the root of a fetch's task: the fault is logged, the waiters told",
+    ("vgate/sequences/vitess.py", "_check"): "the root of a check's task: the fault is logged, the waiters told",
     ("vgate/sequences/vitess.py", "_refill"): "the root of a refill's task: the fault is logged, the waiters told",
 }
 """Where ``except Exception`` may stand without raising again, by file and function, and why."""
