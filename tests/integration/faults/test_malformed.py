@@ -62,7 +62,7 @@ commands = st.one_of(
     st.builds(lambda a: b"\x11tester\0" + a, some),
     st.builds(lambda a: b"\x11tester\0\0customer\0\x2d\0" + a, some),
     st.builds(lambda a: QUERY + a, some),
-    st.sampled_from([QUERY + b"select 1", PREPARE + INSERT, PREPARE + SELECT, b"\x1f", b"\x0e", QUERY + b"begin",
+    st.sampled_from([QUERY + b"select 1", PREPARE + INSERT, PREPARE + SELECT, b"\x1f", b"\x0e", QUERY + b"do 1",
                      PREPARE + SELECT[:-1], QUERY, PREPARE, EXECUTE, LONG_DATA, b"\x19", b"\x1a", b"\x1c", b"\x11"]),
 )  # fmt: skip
 packets = st.one_of(

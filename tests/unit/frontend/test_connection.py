@@ -1,7 +1,7 @@
 """The command phase: commands in order and whole, slow clients, KILL, the end, and nothing executed after it.
 
-Bytes are fed to the protocol by hand; the conversation is a fake that does what the text says. All of it is one thing:
-what a connection does with commands, whatever they say.
+Bytes are fed to the protocol by hand; the conversation is a fake that does what the text says. It is long, but
+one thing: the tests of one state machine.
 """
 
 from __future__ import annotations
