@@ -28,6 +28,7 @@ from vgate.errors import (
     UNKNOWN_STATEMENT,
     UNREADABLE,
     UNSUPPORTED,
+    UNSUPPORTED_PREPARED,
     WRONG_ARGUMENTS,
     SqlError,
 )
@@ -44,7 +45,17 @@ from vgate.sql.nextval import Asking
 from vgate.sql.parameters import Template, literal, read_template
 from vgate.sql.qualify import qualified
 from vgate.sql.sequences import SequenceStatement, recognise_sequence
-from vgate.sql.statements import SelectNext, Statement, recognise
+from vgate.sql.statements import (
+    Begin,
+    ReleaseSavepoint,
+    RollbackTo,
+    Savepoint,
+    SelectNext,
+    ShowVgate,
+    Statement,
+    Use,
+    recognise,
+)
 from vgate.sql.versioned import Flavour, expand
 from vgate.transactions.scope import Place
 from vgate.wire.binary import Execution as Bound
@@ -162,6 +173,8 @@ class PreparedStatements:
         conversation = self._conversation
         template = self._template(text)
         own: Own | None = recognise(template.text, conversation.mode)
+        if self._flavour is Flavour.MYSQL and _is_text_only(own):
+            raise UNSUPPORTED_PREPARED()
         if isinstance(own, SelectNext):
             await conversation.own.sequence_of(own)
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, (_NEXTVAL,)), sequence)
@@ -172,8 +185,14 @@ class PreparedStatements:
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, columns), sequence)
             return
         if own is not None:
-            self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, ()), sequence)
+            columns = self._columns_told(own)
+            self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, columns), sequence)
             return
+        if own is None and conversation.session.target.shard is None:
+            counted = conversation.own.counted_column(template.shape)
+            if counted is not None:
+                self._answer(template, None, Handle(0, (), (counted.payload(),)), sequence)
+                return
         place, text = await self._place(template)
         handle = await self._show(text, place)
         if text is not template.text:
@@ -181,6 +200,11 @@ class PreparedStatements:
         if len(handle.parameters) != template.parameters:
             raise UNSUPPORTED(construct="a prepared statement whose parameters vgate counts otherwise than the server")
         self._answer(template, None, handle, sequence)
+
+    def _columns_told(self, own: Own) -> tuple[bytes, ...]:
+        """The columns that MariaDB tells of before an execution: of a count, but not of other SHOWs of the session."""
+        name = _COUNTS.get(own.what) if isinstance(own, ShowVgate) else None
+        return () if name is None else (self._conversation.own.columns.value(name).payload(),)
 
     async def _of_sequences(self, template: Template) -> Asking | SequenceStatement | None:
         """A statement that asks for sequences' values, or changes them. Raises UNSUPPORTED for what is only text."""
@@ -422,6 +446,16 @@ class PreparedStatements:
     def _out(self, sequence: int = 1) -> Output:
         return Output(self._conversation.down, self._conversation.session, sequence)
 
+
+def _is_text_only(statement: Own | None) -> bool:
+    """True for what the session answers itself, and MySQL does not prepare."""
+    if isinstance(statement, ShowVgate):
+        return statement.what in _DIAGNOSTICS
+    return isinstance(statement, Use | Begin | Savepoint | RollbackTo | ReleaseSavepoint)
+
+
+_COUNTS: Final = {"count_warnings": "@@session.warning_count", "count_errors": "@@session.error_count"}
+_DIAGNOSTICS: Final = frozenset({"warnings", "errors", *_COUNTS})
 
 _SENT_AHEAD: Final = {
     Flavour.MARIADB: frozenset({0x0F, *range(0xF7, 0x100)}),
