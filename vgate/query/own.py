@@ -448,16 +448,25 @@ class OwnStatements:
         """True for SELECTs that ``local_select`` answers."""
         return _LOCAL_SELECT.fullmatch(shape) is not None
 
+    def counted_column(self, shape: bytes) -> ColumnDefinition | None:
+        """The column of SELECT ROW_COUNT() or FOUND_ROWS(), which speak of what no one server of several did."""
+        found = _LOCAL_SELECT.fullmatch(shape)
+        if found is None or (found["name"] or b"").lower() not in (b"row_count", b"found_rows"):
+            return None
+        return self._local_column(found)
+
+    def _local_column(self, found: re.Match[bytes]) -> ColumnDefinition:
+        label = (found["alias"] or found["quoted"] or found["call"]).decode("utf-8", "replace")
+        return replace(self.columns.value(found["call"].decode()), name=label.encode())
+
     async def local_select(self, shape: bytes, text: bytes, out: Output) -> bool:
         """Answer ``SELECT DATABASE()`` and the like, which only the session knows; False for any other SELECT."""
         found = _LOCAL_SELECT.fullmatch(shape)
         if found is None:
             return False
         session = self.session
-        label = (found["alias"] or found["quoted"] or found["call"]).decode("utf-8", "replace")
         value = self._value((found["name"] or found["variable"]).lower())
-        column = self.columns.value(found["call"].decode())
-        out.rows([replace(column, name=label.encode())], [[value]])
+        out.rows([self._local_column(found)], [[value]])
         if not session.keeps_warnings:
             session.diagnostics = []
         session.row_count = -1

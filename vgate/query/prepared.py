@@ -29,6 +29,7 @@ from vgate.errors import (
     UNKNOWN_STATEMENT,
     UNREADABLE,
     UNSUPPORTED,
+    UNSUPPORTED_PREPARED,
     WRONG_ARGUMENTS,
     SqlError,
 )
@@ -45,7 +46,17 @@ from vgate.sql.nextval import Asking
 from vgate.sql.parameters import Template, literal, read_template
 from vgate.sql.qualify import qualified
 from vgate.sql.sequences import SequenceStatement, ShowCreateSequence, recognise_sequence
-from vgate.sql.statements import SelectNext, Statement, recognise
+from vgate.sql.statements import (
+    Begin,
+    ReleaseSavepoint,
+    RollbackTo,
+    Savepoint,
+    SelectNext,
+    ShowVgate,
+    Statement,
+    Use,
+    recognise,
+)
 from vgate.sql.versioned import Flavour, expand
 from vgate.transactions.scope import Place
 from vgate.wire.binary import Execution as Bound
@@ -175,6 +186,8 @@ class PreparedStatements:
         conversation = self._conversation
         template = self._template(text)
         own: Own | None = recognise(template.text, conversation.mode)
+        if self._flavour is Flavour.MYSQL and _is_text_only(own):
+            raise UNSUPPORTED_PREPARED()
         if isinstance(own, SelectNext):
             await conversation.own.sequence_of(own)
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, (_NEXTVAL,)), sequence)
@@ -192,6 +205,11 @@ class PreparedStatements:
             columns = tuple(one.payload() for one in CREATE_COLUMNS) if isinstance(own, ShowCreateSequence) else ()
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, columns), sequence)
             return
+        if own is None and conversation.session.target.shard is None:
+            counted = conversation.own.counted_column(template.shape)
+            if counted is not None:
+                self._answer(template, None, Handle(0, (), (counted.payload(),)), sequence)
+                return
         place, text = await self._place(template)
         handle = await self._show(text, place)
         if text is not template.text:
@@ -201,7 +219,12 @@ class PreparedStatements:
         self._answer(template, None, handle, sequence)
 
     async def _of_sequences(self, template: Template) -> Asking | SequenceLook | SequenceStatement | None:
-        """A statement that asks for sequences' values, changes them or shows them. Raises UNSUPPORTED."""
+        """The columns that MariaDB tells of before an execution: of a count, but not of other SHOWs of the session."""
+        name = _COUNTS.get(own.what) if isinstance(own, ShowVgate) else None
+        return () if name is None else (self._conversation.own.columns.value(name).payload(),)
+
+    async def _of_sequences(self, template: Template) -> Asking | SequenceStatement | None:
+        """A statement that asks for sequences' values, or changes them. Raises UNSUPPORTED for what is only text."""
         conversation = self._conversation
         if conversation.session.target.shard is not None:
             return None
@@ -444,6 +467,16 @@ class PreparedStatements:
     def _out(self, sequence: int = 1) -> Output:
         return Output(self._conversation.down, self._conversation.session, sequence)
 
+
+def _is_text_only(statement: Own | None) -> bool:
+    """True for what the session answers itself, and MySQL does not prepare."""
+    if isinstance(statement, ShowVgate):
+        return statement.what in _DIAGNOSTICS
+    return isinstance(statement, Use | Begin | Savepoint | RollbackTo | ReleaseSavepoint)
+
+
+_COUNTS: Final = {"count_warnings": "@@session.warning_count", "count_errors": "@@session.error_count"}
+_DIAGNOSTICS: Final = frozenset({"warnings", "errors", *_COUNTS})
 
 _SENT_AHEAD: Final = {
     Flavour.MARIADB: frozenset({0x0F, *range(0xF7, 0x100)}),
