@@ -202,7 +202,7 @@ class PreparedStatements:
             self._answer(template, own, handle, sequence)
             return
         if own is not None:
-            columns = tuple(one.payload() for one in CREATE_COLUMNS) if isinstance(own, ShowCreateSequence) else ()
+            columns = self._columns_told(own)
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, columns), sequence)
             return
         if own is None and conversation.session.target.shard is None:
@@ -218,13 +218,17 @@ class PreparedStatements:
             raise UNSUPPORTED(construct="a prepared statement whose parameters vgate counts otherwise than the server")
         self._answer(template, None, handle, sequence)
 
-    async def _of_sequences(self, template: Template) -> Asking | SequenceLook | SequenceStatement | None:
-        """The columns that MariaDB tells of before an execution: of a count, but not of other SHOWs of the session."""
+    def _columns_told(self, own: Own) -> tuple[bytes, ...]:
+        """The columns that are told of before an execution: as MariaDB does of a count, but not of other SHOWs of the
+        session.
+        """
+        if isinstance(own, ShowCreateSequence):
+            return tuple(one.payload() for one in CREATE_COLUMNS)
         name = _COUNTS.get(own.what) if isinstance(own, ShowVgate) else None
         return () if name is None else (self._conversation.own.columns.value(name).payload(),)
 
-    async def _of_sequences(self, template: Template) -> Asking | SequenceStatement | None:
-        """A statement that asks for sequences' values, or changes them. Raises UNSUPPORTED for what is only text."""
+    async def _of_sequences(self, template: Template) -> Asking | SequenceLook | SequenceStatement | None:
+        """A statement that asks for sequences' values, changes them or shows them. Raises UNSUPPORTED."""
         conversation = self._conversation
         if conversation.session.target.shard is not None:
             return None
