@@ -232,7 +232,7 @@ class Sequences:
         False if there is no such sequence. It costs nothing where no other vgate can have the ids in a block, an UPDATE
         where nobody has, and ``LET_GO`` where they may be in a block that another has to give up.
         """
-        key, high = key_of(name), min(high, MAXIMUM)
+        key, high, low = key_of(name), min(high, MAXIMUM), min(low, MAXIMUM)
         if await self._passed(key, low, high):
             return True
         async with self._moving[key]:  # who comes meanwhile profits by it
