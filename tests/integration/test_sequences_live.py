@@ -502,7 +502,7 @@ def test_the_sequences_server_comes_back(proxy: Proxy) -> None:
     """While it is away values in hand are issued for a moment, then it fails clearly; afterwards all is as before."""
     proxy.make("seq", 1, 1000)
     proxy.make("other", 1, 3)
-    assert (proxy.next(1), proxy.next(1, "other")) == (1, 1)
+    assert (proxy.next(1, "other"), proxy.next(1)) == (1, 1)  # what is in hand of ``other`` is doubted first
     given = [1]
 
     def refused() -> bool:
