@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
@@ -502,24 +503,24 @@ def test_the_sequences_server_comes_back(proxy: Proxy) -> None:
     """While it is away values in hand are issued for a moment, then it fails clearly; afterwards all is as before."""
     proxy.make("seq", 1, 1000)
     proxy.make("other", 1, 3)
-    assert (proxy.next(1, "other"), proxy.next(1)) == (1, 1)  # what is in hand of ``other`` is doubted first
-    given = [1]
+    assert (proxy.next(1), proxy.next(1, "other")) == (1, 1)
+    given = {"seq": 1, "other": 1}
 
-    def refused() -> bool:
-        answer = proxy.ask("select next value from seq")
+    def refused(sequence: str) -> bool:
+        answer = proxy.ask(f"select next value from {sequence}")
         if answer.error is None:
-            given.append(int(answer.rows[0][0]))
+            given[sequence] = int(answer.rows[0][0])
         return answer.error is not None
 
     proxy.server.kill()
     try:
-        until(refused, "another may have recalled what is in hand")
-        assert proxy.error("select next value from seq")[0] in (2003, 2013)
-        assert proxy.error("select next value from other")[0] in (2003, 2013)
+        for sequence in given:
+            until(partial(refused, sequence), "another may have recalled what is in hand")
+            assert proxy.error(f"select next value from {sequence}")[0] in (2003, 2013)
     finally:
         proxy.server.restart()
-    assert proxy.next(1) == len(given) + 1
-    assert proxy.next(1, "other") == 2
+    for sequence, last in given.items():
+        assert proxy.next(1, sequence) == last + 1
 
 
 # -- kill -9 ------------------------------------------------------------------------------------------------------
