@@ -50,11 +50,6 @@ class Mentions:
         """The names of those that the statement assigns."""
         return tuple(dict.fromkeys(one.name for one in self.found if one.assigned))
 
-    @property
-    def goes_into(self) -> bool:
-        """True for SELECT ... INTO variables."""
-        return self._into is not None
-
     def _is_variable(self, token: Token) -> bool:
         return token.kind is TokenKind.VARIABLE and self.text[token.start : token.start + 2] != b"@@"
 
