@@ -289,6 +289,13 @@ select @a
 lock tables shop.shop write, shop.shop as s read
 select shop.id from shop.shop
 unlock tables
+prepare s from 'select shop.id from shop.shop where id = ?'
+set @a = 2
+execute s using @a
+set @t = 'select database(), shop.shop.shop from shop.shop'
+prepare s from @t
+execute s
+deallocate prepare s
 drop view shop.v
 use customer
 create or replace view shop.w (one) as select shop.id from shop.shop where shop > 0

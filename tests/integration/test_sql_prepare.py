@@ -72,6 +72,22 @@ def test_execute_immediate(stocked: Oracle) -> None:
     run(stocked, "execute immediate 'select n from customer where customer_id = ?' using @a; execute immediate 'selec'")
 
 
+def test_functions_of_the_session_on_an_unsharded_keyspace(stocked: Oracle) -> None:
+    """What a server would answer for its own connection is the client's here, too."""
+    vgate = stocked.vgate
+    mine = ask(vgate, "select connection_id()").rows
+    run(stocked, "use product; prepare s from 'select database(), name from product where id = ?'; set @a = 1")
+    run(stocked, "execute s using @a")
+    assert ask(vgate, "prepare s from 'select connection_id()'").error is None
+    assert ask(vgate, "execute s").rows == mine
+    assert ask(vgate, "select connection_id()").rows == mine
+    run(stocked, "set @t = 'select row_count()'; prepare r from @t; update product set name = 'x'; execute r")
+    run(stocked, "execute r; deallocate prepare s; execute s; prepare r from 'select 1'; execute r")
+    run(stocked, "prepare r from 'select database() from product'; execute r; deallocate prepare r; execute r")
+    run(stocked, "deallocate prepare r; prepare r from 'select 2'; execute r; deallocate prepare r; execute r")
+    run(stocked, "execute immediate 'select database(), 1 from product'")
+
+
 def test_a_reset_forgets_them(stocked: Oracle) -> None:
     run(stocked, "prepare s from 'select 1'; execute s")
     for connection in (stocked.vgate, stocked.plain):

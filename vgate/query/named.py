@@ -3,7 +3,8 @@
 Where several servers may be meant the statement is the session's, not a server's: its text is kept by name, a server
 has judged it, and an execution is the text with the variables' values in place of the parameters, run as any other
 statement, in the keyspace it was prepared in. A select item keeps the name that its text gives it. On an unsharded
-keyspace, or a shard that is aimed at, the statement is the server's own, to which the session is tied.
+keyspace, or a shard that is aimed at, the statement is the server's own, to which the session is tied, unless the
+server would read its text otherwise than the client means it: functions of the session, names of keyspaces, sequences.
 
 It does not know prepared statements of the protocol.
 """
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import Output
+from vgate.engine.rename import text_for
 from vgate.errors import (
     EMPTY_QUERY,
     NO_DATABASE,
@@ -28,6 +30,7 @@ from vgate.errors import (
 from vgate.planner.build import syntax_error
 from vgate.planner.plan import Refuse, VindexRows
 from vgate.query.speaking import Speech, Value
+from vgate.query.ties import bare, speaks
 from vgate.session.session import Session
 from vgate.session.target import Target
 from vgate.session.uservars import Kind, Variable
@@ -68,11 +71,13 @@ class NamedStatements:
         self._conversation = conversation
         self._kept: dict[str, Named] = {}
         self._elsewhere: set[str] = set()  # those that the server has to which the session is tied
+        self._hidden: set[str] = set()  # those that it still has, though the name has been used anew
 
     def reset(self) -> None:
         """They are gone with all else."""
         self._kept.clear()
         self._elsewhere.clear()
+        self._hidden.clear()
 
     async def answer(self, text: bytes, out: Output) -> bool | None:
         """Answer one of these statements: False if a server's error was the answer, None if it is none of these, or
@@ -97,27 +102,36 @@ class NamedStatements:
         if not words.accept("from"):
             raise words.syntax()
         self._kept.pop(name, None)
-        self._elsewhere.discard(name)
-        if self._conversation.own.tied_place() is not None and not await self._is_of_sequences(words):
+        if await self._is_of_the_server(words):
             self._elsewhere.add(name)
+            self._hidden.discard(name)
             return None
+        if name in self._elsewhere:
+            self._elsewhere.discard(name)
+            self._hidden.add(name)
         text = await self._text(words)
         words.finish()
         self._kept[name] = await self._read(text)
         self._note_done(out)
         return True
 
-    async def _is_of_sequences(self, words: _Words) -> bool:
-        """True for a text that no server could prepare, as it is about vgate's sequences."""
-        at = words.at
+    async def _is_of_the_server(self, words: _Words) -> bool:
+        """True where the session is tied to a server that takes the text that follows for what the client means."""
+        conversation, at = self._conversation, words.at
+        place = conversation.own.tied_place()
+        if place is None:
+            return False
         try:
             text = await self._text(words)
-            template = read_template(text, self._conversation.mode)
-            return await self._conversation.asking.stand_in(template.stand_in, template.shape) is not template.stand_in
+            template = read_template(text, conversation.mode)
+            sequences = await conversation.asking.stand_in(template.stand_in, template.shape)
         except (SqlError, LexError, VersionedComment):  # the server has a say in it
-            return False
+            return True
         finally:
             words.at = at
+        call = conversation.call(text, [], Output(conversation.down, self._session), None)
+        own = sequences is not template.stand_in or speaks(bare(template.shape, conversation.lexer))
+        return not own and text_for(call, place, text) == text
 
     async def _text(self, words: _Words) -> bytes:
         """The statement's text, a literal's or a variable's. Raises the errors a server has for what is neither."""
@@ -202,7 +216,7 @@ class NamedStatements:
     async def _immediate(self, words: _Words, out: Output) -> bool | None:
         """MariaDB's; MySQL has a syntax error for it, which a server words."""
         conversation = self._conversation
-        if conversation.own.tied_place() is not None:
+        if await self._is_of_the_server(words):
             return None
         if conversation.gate.cluster.facts_for(self._session.target.keyspace).flavour is not Flavour.MARIADB:
             raise words.syntax()
@@ -211,7 +225,7 @@ class NamedStatements:
 
     def _check_elsewhere(self, name: str, verb: str) -> None:
         """Raises UNKNOWN_NAME, or UNSUPPORTED where a server the session is tied to may know it."""
-        if self._conversation.own.tied_place() is not None:
+        if self._conversation.own.tied_place() is not None and name not in self._hidden:
             return
         if name in self._elsewhere:
             raise UNSUPPORTED(construct=f"{verb} of a statement that was prepared on the server of another keyspace")
