@@ -298,6 +298,7 @@ insert into product (name) values ('x'); insert into product (id, name) values (
 select @@identity
 insert into product (name) values ('x'); select last_insert_id() as id, name from product where id = last_insert_id()
 update product set n = last_insert_id(n + 10) where id = 1; select last_insert_id()
+update product set n = 5, id = last_insert_id(2) where id = 1; select last_insert_id()
 select last_insert_id(5); select last_insert_id(); select last_insert_id() + 1; select `last_insert_id`() + 1
 insert into product (name) values ('x'); use customer; select last_insert_id(); use product; select last_insert_id()
 insert ignore into product (id, name) values (1, 'x'); select row_count(); show warnings; select last_insert_id()

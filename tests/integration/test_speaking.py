@@ -72,7 +72,10 @@ def test_values_are_the_clients(stocked: Oracle) -> None:
     assert ask(vgate, "select uname, n from customer where customer_id = 4").rows == ((f"{USER}@127.0.0.1", number),)
     ask(vgate, "insert into customer (customer_id, uname, n) values (11, user(), connection_id()), (12, 'x', 1)")
     assert ask(vgate, "select uname, n from customer where customer_id = 11").rows == ((f"{USER}@127.0.0.1", number),)
-    ask(vgate, "use product")
+    for keyspace in ("customer", "product"):
+        ask(vgate, f"use {keyspace}")
+        assert ask(vgate, "set @u = user(), @n = connection_id() + 1").error is None
+        assert ask(vgate, "select @u, @n").rows == ((f"{USER}@127.0.0.1", number + 1),)
     assert ask(vgate, "select database(), customer_id from customer.customer where customer_id = 1").rows == (
         ("product", 1),
     )

@@ -109,6 +109,7 @@ class UserVariables:
         if tied is not None:
             await self.go_home(call.text, tied)
             call.pins, call.peeks = CONSTRUCT, True
+            self._speak(call, tied)
             return tied, call
         await self.bring_home()
         mentions = Mentions(call.text, call.mode)
@@ -118,9 +119,12 @@ class UserVariables:
         place = await self._place_of(own) if own else self._conversation.own.place()
         call.assigns = partial(self.learn, names=mentions.names)
         call.peeks = True
+        self._speak(call, place)
+        return place, call
+
+    def _speak(self, call: Call, place: Place) -> None:
         if SPEAKS.search(bare(call.text, call.lexer)):
             speak(call, place[0])
-        return place, call
 
     async def _place_of(self, own: Sequence[UserVariable]) -> Place:
         """The server that can evaluate what is assigned."""
