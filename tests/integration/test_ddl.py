@@ -113,7 +113,7 @@ REFUSED = {
     "drop table customer, product.t": "keyspaces",
     "rename table customer to product.customer": "keyspaces",
     "create table customer like product.t": "keyspaces",
-    "optimize table customer": "OPTIMIZE",
+    "optimize table customer, product.t": "keyspaces",
     "grant select on customer.* to nobody": "GRANT",
     "flush tables": "FLUSH",
 }

@@ -390,6 +390,14 @@ insert into c values (1, 1); delete from product
 """
 
 
+def test_maintenance_where_databases_are_called_otherwise(both: Oracle) -> None:
+    """The shards' own names are not told."""
+    ask(both.plain, "use customer")
+    ask(both.vgate, "use customer")
+    for sql in ("check table customer, nope", "checksum table customer", "analyze table customer"):
+        assert ask(both.vgate, sql).rows == ask(both.plain, sql).rows
+
+
 def test_keyspaces_are_spoken_of_by_their_names(both: Oracle, other: str) -> None:
     """In errors, in warnings and in rows, whatever their databases are called."""
     ask(both.vgate, f"use {other}")

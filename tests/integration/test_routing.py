@@ -256,7 +256,6 @@ REFUSED = {
     "select * into outfile '/tmp/x' from customer": "INTO",
     "load data infile '/tmp/x' into table customer": "LOAD DATA",
     "do (select count(*) from customer)": "DO",
-    "checksum table customer": "CHECKSUM",
 }
 
 

@@ -97,10 +97,12 @@ class Output:
         """An ERR packet."""
         self.send(err_payload(error.errno, error.sqlstate, error.message))
 
-    def rows(self, columns: Sequence[ColumnDefinition], rows: Iterable[Sequence[bytes | None]]) -> None:
+    def rows(
+        self, columns: Sequence[ColumnDefinition], rows: Iterable[Sequence[bytes | None]], warnings: int = 0
+    ) -> None:
         """A small result set of vgate's own."""
         data, self.sequence = result_set(
-            columns, rows, status=self.status, sequence=self.sequence, binary=self.binary
+            columns, rows, status=self.status, sequence=self.sequence, warnings=warnings, binary=self.binary
         )
         self.down.write(data)
 

@@ -20,6 +20,7 @@ from vgate.planner.functions import foreign_function, sequence_function
 from vgate.planner.implicit import owns_sequence, read_definition
 from vgate.planner.inserts import plan_insert
 from vgate.planner.looks import LOOKS, ask, explained, plan_explained, plan_look
+from vgate.planner.maintenance import plan_maintenance
 from vgate.planner.plan import (
     Access,
     AnyShard,
@@ -108,6 +109,9 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
         raise syntax_error(text, text.lower().find(verb.encode("latin-1")))
     if routed:
         raise UNSUPPORTED(construct=f"{construct_of(words)} of a table that a routing rule sends elsewhere")
+    maintenance = plan_maintenance(words, keyspace, vschema)
+    if maintenance is not None:
+        return Planned(maintenance)
     if verb == "do" and not mentioned:
         about_values = _do(text, mode, keyspace, vschema)
         if about_values is not None:
@@ -172,7 +176,7 @@ def _other(words: Words, verb: str, mentioned: list[str], keyspace: str | None, 
 
 def access_of(verb: str, shape: bytes) -> Access:
     """How a statement for an unsharded keyspace may be treated: only a plain SELECT may be tried again."""
-    if verb in ("show", "describe", "desc", "help"):
+    if verb in ("show", "describe", "desc", "help", "checksum"):
         return Access.READ
     if verb not in ("select", "(", "with", "table", "values"):
         return Access.WRITE

@@ -18,6 +18,7 @@ from vgate.planner.plan import (
     Everywhere,
     Gathered,
     Insert,
+    Maintain,
     NextValue,
     Nothing,
     OnDuplicate,
@@ -69,6 +70,8 @@ def _lines(plan: Plan, slots: Slots | None) -> list[str]:
             return [f"rows of vindex {keyspace}.{vindex.name}: computed; any shard evaluates the statement over them"]
         case EveryShard(keyspace=keyspace):
             return [f"every shard of {keyspace}: the statement as it is"]
+        case Maintain(keyspace=keyspace):
+            return [f"every shard of {keyspace}: the statement as it is, and one answer of all they say of a table"]
         case Schemas(keyspaces=keyspaces):
             return [f"schemas of {', '.join(keyspaces)}: one server of the first answers for all"]
         case Refuse(error=error):

@@ -1,7 +1,7 @@
-"""SHOW, DESCRIBE, EXPLAIN, HELP and CHECKSUM: whose servers are asked. What one server says of itself is the answer.
+"""SHOW, DESCRIBE, EXPLAIN and HELP: whose servers are asked. What one server says of itself is the answer.
 
-All shards of a keyspace have the same tables, so any one of them can describe them; what counts rows (CHECKSUM) or runs
-the statement (EXPLAIN ANALYZE of a write) is refused where there are several. It does not know what servers answer.
+All shards of a keyspace have the same tables, so any one of them can describe them; what runs the statement (EXPLAIN
+ANALYZE of a write) is refused where there are several. It does not know what servers answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vgate.planner.statements import QualifiedName, Words
 from vgate.vschema.model import VSchema
 from vgate.vschema.names import SYSTEM_SCHEMAS
 
-LOOKS: Final = ("show", "describe", "desc", "explain", "help", "checksum")
+LOOKS: Final = ("show", "describe", "desc", "explain", "help")
 
 _STATEMENTS: Final = ("select", "with", "(", "table", "values", "insert", "replace", "update", "delete")
 _WRITES: Final = frozenset({"insert", "replace", "update", "delete"})
@@ -62,13 +62,11 @@ def plan_look(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
     words.at = 0
     verb = words.word()
     words.at = 1
-    if verb == "checksum":
-        return _checksum(words, keyspace, vschema)
     if verb == "help":
         return ask(keyspace, vschema)
     if verb != "show":
         name = words.name()
-        return _showing(name, _of_table(name, keyspace, vschema), vschema)
+        return _showing(name, owner_of(name, keyspace, vschema), vschema)
     return _show(words, keyspace, vschema)
 
 
@@ -108,13 +106,13 @@ def _show(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
             words.skip_existence()
             return ask(_database(words.one_name(), keyspace, vschema), vschema)
         name = words.name()
-        owner = _of_table(name, keyspace, vschema) if kind in _CREATED else keyspace
+        owner = owner_of(name, keyspace, vschema) if kind in _CREATED else keyspace
         return _showing(name, owner, vschema) if kind == "table" else ask(owner, vschema)
     if what in _OF_TABLE and (words.accept("from") or words.accept("in")):
         name = words.name()
         if name is not None and (words.accept("from") or words.accept("in")):
             name = words.one_name(), name[1]
-        owner = _of_table(name, keyspace, vschema)
+        owner = owner_of(name, keyspace, vschema)
         return _showing(name, owner, vschema) if what in ("columns", "fields") else ask(owner, vschema)
     listed = what in _OF_DATABASE or (what, words.word()) == ("table", "status")
     if (what, words.word()) == ("table", "status"):
@@ -138,7 +136,7 @@ def _showing(name: QualifiedName | None, owner: str | None, vschema: VSchema) ->
     return replace(plan, shown=table.name) if table is not None and owns_sequence(table) else plan
 
 
-def _of_table(name: QualifiedName | None, keyspace: str | None, vschema: VSchema) -> str | None:
+def owner_of(name: QualifiedName | None, keyspace: str | None, vschema: VSchema) -> str | None:
     """The keyspace of a table; the one in use for what is none of the VSchema's (a view, a procedure)."""
     if name is None:
         return keyspace
@@ -160,18 +158,3 @@ def _database(name: str | None, keyspace: str | None, vschema: VSchema) -> str |
         raise UNKNOWN_KEYSPACE(name=name)
     return name
 
-
-def _checksum(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
-    if not words.accept("tables"):
-        words.accept("table")
-    owners = sorted({
-        resolve_name(database, table, keyspace, vschema).keyspace for database, table in words.names()
-    })  # fmt: skip
-    if len(owners) > 1:
-        raise UNSUPPORTED(construct=f"tables of several keyspaces ({', '.join(owners)}) in one statement")
-    target = owners[0] if owners else keyspace
-    if target is None:
-        raise NO_DATABASE()
-    if vschema.keyspace(target).sharded:
-        raise UNSUPPORTED(construct="CHECKSUM TABLE on a sharded keyspace; aim at one shard (use `keyspace:shard`)")
-    return Pass(target, Access.READ)

@@ -264,6 +264,16 @@ class EveryShard:
 
 
 @dataclass(frozen=True, slots=True)
+class Maintain:
+    """ANALYZE, CHECK, CHECKSUM, OPTIMIZE or REPAIR of tables of a sharded keyspace: every shard does its part, and what
+    they say of one table is put together.
+    """
+
+    keyspace: str
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
 class Schemas:
     """A query over the servers' own schemas, of several keyspaces or of one whose database has another name.
 
@@ -285,7 +295,9 @@ class Refuse:
     error: VgateError
 
 
-Plan = Pass | AnyShard | Route | Insert | NextValue | VindexRows | Everywhere | EveryShard | Schemas | Refuse
+Plan = (
+    Pass | AnyShard | Route | Insert | NextValue | VindexRows | Everywhere | EveryShard | Maintain | Schemas | Refuse
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from typing import Final, assert_never
 from vgate.engine.call import Call
 from vgate.engine.insert import InsertRun
 from vgate.engine.judge import let_a_server_read
+from vgate.engine.maintenance import run_maintain
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import fields_of
 from vgate.engine.route import run_any, run_everywhere, run_next, run_route
@@ -37,6 +38,7 @@ from vgate.planner.plan import (
     EveryShard,
     Everywhere,
     Insert,
+    Maintain,
     NextValue,
     Pass,
     Plan,
@@ -387,6 +389,9 @@ class Conversation(FastPath):
                 return await run_vindex_rows(call, node)
             case Schemas():
                 return await run_schemas(call, node, partial(self.clients.processes, session.login))
+            case Maintain():
+                await run_maintain(call, node)
+                return True
             case EveryShard():
                 await self.tables.run(call, node)
                 return True

@@ -12,6 +12,7 @@ from vgate.planner.plan import (
     EveryShard,
     Everywhere,
     Insert,
+    Maintain,
     NextValue,
     Pass,
     Plan,
@@ -41,6 +42,8 @@ def check(login: Login, plan: Plan) -> None:
             for other in plan.others if isinstance(plan, Pass) else ():
                 check_keyspace(login, other)
         case AnyShard(keyspace=keyspace, access=access):
+            writes = access is not Access.READ
+        case Maintain(keyspace=keyspace, access=access):
             writes = access is not Access.READ
         case VindexRows(keyspace=keyspace):
             writes = False

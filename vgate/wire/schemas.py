@@ -8,7 +8,7 @@ leaves sequence numbers alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -148,18 +148,21 @@ class SchemaRename:
         return frame(payload, packet[3])
 
     def _row(self, packet: bytes) -> bytes:
-        """A row about schemas: the first value is one's name, or a table's with it; others speak of them."""
         try:
-            first, *others = read_text_row(packet[4:], self._width)
+            cells = read_text_row(packet[4:], self._width)
         except MalformedPacket:
             return packet
+        row = b"".join(b"\xfb" if cell is None else lenenc(len(cell)) + cell for cell in self.cells(cells))
+        return frame(row, packet[3])
+
+    def cells(self, row: Sequence[bytes | None]) -> tuple[bytes | None, ...]:
+        """A row's values, renamed: the first is a schema's name, or a table's with it; others speak of them."""
+        first, *others = row
         of_table = False
         if first is not None and first.startswith(self._old) and first[len(self._old) : len(self._old) + 1] in b".":
             of_table = len(first) > len(self._old)
             first = self._new + first[len(self._old) :]
-        others = [cell and said_of(cell, self._old, self._new, naming=of_table) for cell in others]
-        row = b"".join(b"\xfb" if cell is None else lenenc(len(cell)) + cell for cell in (first, *others))
-        return frame(row, packet[3])
+        return first, *(cell and said_of(cell, self._old, self._new, naming=of_table) for cell in others)
 
     def _renamed(self, packet: bytes) -> bytes:
         return frame(self.column(packet[4:]), packet[3])
