@@ -12,9 +12,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import mysql.connector
 import pymysql
 import pytest
 import yaml
@@ -228,6 +230,33 @@ def test_prepared_statements(client: Client) -> None:
     for value in (6, 7):
         assert prepared.execute(insert, 77)[0][:2] == b"\0\1"
         assert client.rows(f"select uname from customer where id = {value}") == (("77",),)
+
+
+def test_prepared_selects_of_values_and_other_things(client: Client) -> None:
+    client.run("create simple sequence s", "create simple sequence t start with 50", "set @v = 'var'")
+    process = client.process
+    with mysql.connector.connect(
+        host=process.host, port=process.port, user=USER, password=PASSWORD, database="product", use_pure=True,
+        collation="utf8mb4_general_ci",
+    ) as connection:  # fmt: skip
+        cursor: Any = connection.cursor(prepared=True)
+        sql = "select s.nextval, %s, nextval(t) as t, concat(%s, 'x') c, s.currval + %s, s.nextval * 2 from dual"
+        given = [(7, "a", 1), (None, "é", 2), (datetime(2024, 5, 1, 1, 2), "b" * 300, 3)]
+        for number, (one, two, three) in enumerate(given):
+            cursor.execute(sql, (one, two, three))
+            first = 2 * number + 1
+            assert cursor.fetchall() == [(first, one, 50 + number, f"{two}x", first + three, 2 * first + 2)]
+            assert cursor.column_names == ("s.nextval", "?", "t", "c", "s.currval + ?", "s.nextval * 2")
+        cursor.execute("select s.nextval as s, 'x'")
+        assert cursor.fetchall() == [(7, "x")]
+        cursor.execute("select connection_id() > 0, s.currval, now() is null")
+        assert cursor.fetchall() == [(1, 7, 0)]
+    prepared = Prepared(client)
+    select = prepared.prepare("select s.nextval, @v")
+    assert prepared.execute(select) == [b"\0\0" + struct.pack("<q", 8) + b"\3var"]
+    client.run("drop sequence s")
+    with pytest.raises(pymysql.err.Error, match="4091"):
+        prepared.execute(select)
 
 
 def test_prepared_looks_at_definitions(client: Client) -> None:

@@ -193,6 +193,14 @@ class SequenceWords:
             cells = [b"CAST(%b AS SIGNED)" % cell for cell in cells]
         return answered(text, asking, cells)
 
+    async def values_of(self, text: bytes) -> tuple[Asking, list[int | None]]:
+        """What a statement asks, and the values. Raises UNKNOWN_SEQUENCE where its sequences are gone by now."""
+        found = await self.asking(text)
+        if found is None:
+            gone = find_asking(text, self._conversation.mode)
+            raise UNKNOWN_SEQUENCE(name=gone.calls[0].sequence.name if gone is not None else "")
+        return found[0], await self._values(found[0].calls, found[1])
+
     async def stand_in(self, text: bytes, shape: bytes) -> bytes | None:
         """What a server can judge in the place of a statement: without what asks for values; None for what is vgate's
         business alone. ``text`` itself where it is not about sequences. Raises SqlError.

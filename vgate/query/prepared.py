@@ -38,6 +38,7 @@ from vgate.planner.plan import Access, AnyShard, Insert, Pass, Planned, Refuse, 
 from vgate.query.asking import ASKS
 from vgate.query.cache import Cached
 from vgate.query.known import KnownExecution, known_execution
+from vgate.query.mixed import Mixed, mixed
 from vgate.query.sequence_ddl import CREATE_COLUMNS, WORDS
 from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.session.session import Diagnostic
@@ -83,7 +84,7 @@ class SequenceLook:
     text: bytes
 
 
-Own = Statement | Asking | SequenceLook | SequenceStatement
+Own = Statement | Asking | Mixed | SequenceLook | SequenceStatement
 """What the session answers itself."""
 
 READ_ONLY: Final = 1
@@ -201,6 +202,12 @@ class PreparedStatements:
             handle = await self._show(own.text, await conversation.asking.definitions.place())
             self._answer(template, own, handle, sequence)
             return
+        if isinstance(own, Mixed):
+            place, text = await self._place(own.template)
+            handle = await self._show(text, place)
+            handle = replace(handle, parameters=(_PARAMETER,) * template.parameters)
+            self._answer(template, own, handle, sequence)
+            return
         if own is not None:
             columns = self._columns_told(own)
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, columns), sequence)
@@ -227,8 +234,8 @@ class PreparedStatements:
         name = _COUNTS.get(own.what) if isinstance(own, ShowVgate) else None
         return () if name is None else (self._conversation.own.columns.value(name).payload(),)
 
-    async def _of_sequences(self, template: Template) -> Asking | SequenceLook | SequenceStatement | None:
-        """A statement that asks for sequences' values, changes them or shows them. Raises UNSUPPORTED."""
+    async def _of_sequences(self, template: Template) -> Asking | Mixed | SequenceLook | SequenceStatement | None:
+        """A statement that asks for sequences' values, changes them or shows them."""
         conversation = self._conversation
         if conversation.session.target.shard is not None:
             return None
@@ -243,7 +250,7 @@ class PreparedStatements:
         if found is None:
             return None
         if found[0].verb == "select" and not found[0].alone:
-            raise UNSUPPORTED(construct="a prepared SELECT of sequences' values together with anything else")
+            return mixed(template, found[0], conversation.mode)
         return found[0]
 
     def _template(self, text: bytes) -> Template:
@@ -339,6 +346,12 @@ class PreparedStatements:
             call.execution = Execution(own.text, bound, payload, _ahead(statement))
             await run_single(call, await conversation.asking.definitions.place(), own.text, Access.READ)
             return
+        ahead = _ahead(statement)
+        if isinstance(own, Mixed):  # with the sequences that there are by now
+            asking, values = await conversation.asking.values_of(template.text)
+            now = mixed(template, asking, conversation.mode)
+            own, template = None, now.template
+            bound, payload, ahead = now.bound(bound, ahead, values)
         literals = self.literals(bound)
         if own is not None or conversation.own.answers_itself(template.shape):
             await conversation.statement(template.filled(literals), out)
@@ -349,14 +362,14 @@ class PreparedStatements:
             literals = self.literals(bound, stored=True)
             slots = template.slots(literals)
         if cached.found.pins == VARIABLE and not isinstance(cached.plan, Pass):
-            execution = Execution(template.text, bound, payload, _ahead(statement))
+            execution = Execution(template.text, bound, payload, ahead)
             await conversation.variables.statement(template.filled(literals), cached, slots, out, execution)
             return
         binary = isinstance(cached.plan, Pass | AnyShard | Route | Schemas | VindexRows)
         call = conversation.call(template.filled(literals), slots, out, cached)
         if binary:
             cursor = None if isinstance(cached.plan, VindexRows) else self._cursor(bound, call)
-            call.execution = Execution(template.text, bound, payload, _ahead(statement), cursor)
+            call.execution = Execution(template.text, bound, payload, ahead, cursor)
             if cursor is not None:
                 await self._with_cursor(statement, cursor, cached, call)
                 return

@@ -128,7 +128,8 @@ class _Finder:
             elif word in _PHRASES and (self._word(index + 1), self._word(index + 2)) == ("value", "for"):
                 names, after = self._names_after(index + 3)
                 first, last, next_ = index, after - 1, _PHRASES[word]
-            if names and not (word in _AFTER_DOT and len(names) == 1 and self._is_table(names[0])):
+            column = self._word(index - 1) == "." and len(names) == 1 and self._is_table(names[0])
+            if names and not column:
                 written = self._written(names)
                 calls[first] = SequenceCall(written, next_, self.tokens[first].start, self.tokens[last].end)
         return calls
@@ -138,10 +139,15 @@ class _Finder:
         if self.words[0] in ("insert", "replace"):
             return False
         wanted = name_of(self.text, self.tokens[name], self.mode).lower()
+        tables = len(self.words)  # behind which words tables are named
+        if self.words[0] != "select":
+            tables = 0
+        elif "from" in self.words:
+            tables = self.words.index("from")
         return any(
             self._is_name(index) and self._word(index + 1) != "." and self._word(index - 1) not in ("(", ".", "for")
             and name_of(self.text, token, self.mode).lower() == wanted
-            for index, token in enumerate(self.tokens)
+            for index, token in enumerate(self.tokens) if index > tables
         )  # fmt: skip
 
     def _word(self, index: int) -> str:

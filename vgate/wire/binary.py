@@ -7,7 +7,7 @@ bytes that came. It does not know statements, nor SQL.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from vgate.wire.packets import MalformedPacket, lenenc, read_lenenc
@@ -170,6 +170,37 @@ def execute_payload(statement_id: int, execution: Execution, payload: bytes, *, 
     if not execution.bitmap:
         return head
     return b"".join((head, execution.bitmap, b"\x01", execution.types, payload[execution.values_at :]))
+
+
+def rebound(
+    execution: Execution, ahead: Mapping[int, bytes], order: Sequence[int | Parameter]
+) -> tuple[Execution, bytes, dict[int, bytes]]:
+    """An execution with other parameters among its own, which are named by their numbers; the payload that it then
+    has, and the values that are sent ahead.
+    """
+    types, values = bytearray(), bytearray()
+    bitmap = bytearray((len(order) + 7) // 8)
+    parameters: list[Parameter] = []
+    sent: dict[int, bytes] = {}
+    for at, one in enumerate(order):
+        parameter = execution.parameters[one] if isinstance(one, int) else one
+        parameters.append(parameter)
+        types += bytes((parameter.type, 0x80 if parameter.unsigned else 0))
+        if isinstance(one, int) and one in ahead:
+            sent[at] = ahead[one]
+        elif parameter.value is None:
+            bitmap[at >> 3] |= 1 << (at & 7)
+        else:
+            values += _written(parameter.type, parameter.value)
+    found = Execution(execution.statement_id, execution.flags, bytes(types), bytes(bitmap), 0, parameters)
+    return found, bytes(values), sent
+
+
+def _written(kind: int, value: bytes) -> bytes:
+    """A value as it stands in a COM_STMT_EXECUTE."""
+    if kind in _FIXED:
+        return value
+    return bytes([len(value)]) + value if kind in _TEMPORAL else lenenc(len(value)) + value
 
 
 # -- answers of vgate's own ----------------------------------------------------------------------------------------
