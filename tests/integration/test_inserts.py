@@ -1021,6 +1021,9 @@ class Probe:
         return answer
 
 
+LONG_LITERAL = 10_000_000
+"""Bytes; it took 0.6 seconds of everybody's time when it was read whole, several times."""
+
 LONGEST_WAIT = 0.25
 """Seconds another client may wait while a long INSERT is worked through, on a machine that others use too.
 
@@ -1037,6 +1040,21 @@ def test_ten_thousand_rows_do_not_keep_others_waiting(sides: Sides, kind: str) -
 @pytest.mark.alone
 def test_a_hundred_thousand_rows_do_not_keep_others_waiting(sides: Sides) -> None:
     long_statement(sides, "alike", 100_000)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "around", [b"insert into person (req, b) values (1, '%b')", b"select length('%b') as l from person where id = 1"]
+)
+def test_a_literal_of_megabytes_does_not_keep_others_waiting(sides: Sides, around: bytes) -> None:
+    """Of bytes of every kind, as a driver escapes them."""
+    sides.ready("person", seed=False)
+    escaped = bytes(range(1, 256)).replace(b"\\", b"\\\\").replace(b"'", b"\\'") * (LONG_LITERAL // 257)
+    sides.vgate("set names binary")
+    probe = Probe(sides.oracle.process)
+    probe.during(lambda: sides.vgate(around % escaped))
+    sides.vgate("set names utf8mb4")
+    assert probe.worst < LONGEST_WAIT, f"another client waited {probe.worst * 1000:.0f} ms"
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ from vgate.planner.build import syntax_error
 from vgate.planner.plan import Access, Insert, InsertKey, OnDuplicate
 from vgate.planner.values import Known, Purpose, read_value
 from vgate.sequences.every import EverySequence
-from vgate.sql.lexer import LexError
+from vgate.sql.lexer import STRETCH, LexError
 from vgate.sql.literals import Literal, LiteralKind, negated, read_literal
 from vgate.sql.rows import SLICE, ValueRows, read_head, values_form
 from vgate.sql.versioned import Flavour
@@ -106,6 +106,7 @@ class InsertRun:
         starts, ends = self.starts, self.ends
         expected = len(self.columns)
         wanted: list[tuple[int, array[int], array[int]]] = []
+        turn = 0
         for number, row in enumerate(self.source, 1):
             values = row.values
             if number == 1:
@@ -125,7 +126,8 @@ class InsertRun:
                 start, end = values[position]
                 value_starts.append(start)
                 value_ends.append(end)
-            if number % SLICE == 0:
+            if number % SLICE == 0 or row.end - turn > STRETCH:
+                turn = row.end
                 await asyncio.sleep(0)
         if len(starts) > self.max_rows:
             raise TOO_MANY_ROWS(rows=len(starts), limit=self.max_rows)

@@ -263,6 +263,7 @@ class Conversation(FastPath):
                 next(steps)
             except StopIteration as done:
                 result: tuple[bytes, Slots] = done.value
+                await asyncio.sleep(0)  # what was read last may have been long
                 return result
             await asyncio.sleep(0)
 

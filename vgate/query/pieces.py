@@ -15,7 +15,7 @@ from typing import Final
 
 from vgate.planner.build import syntax_error
 from vgate.query.ties import bare
-from vgate.sql.lexer import SLICE, Lexer, LexError, TokenKind, VersionedComment
+from vgate.sql.lexer import SLICE, STRETCH, Lexer, LexError, TokenKind, VersionedComment
 from vgate.sql.versioned import Flavour, Version, expand, expand_one
 
 _PROGRAM: Final = re.compile(
@@ -69,12 +69,14 @@ class Pieces:
 
     async def _end(self, lexer: Lexer, start: int) -> int:
         """Where the statement that begins at ``start`` ends. Raises LexError, VgateError where it is empty."""
+        turn = start
         for number, token in enumerate(lexer.scan(self._text, start)):
             if token.kind is TokenKind.SEMICOLON:
                 if number == 0:
                     raise syntax_error(self._text, token.start)
                 return token.start
-            if number % SLICE == SLICE - 1:
+            if number % SLICE == SLICE - 1 or token.end - turn > STRETCH:
+                turn = token.end
                 await asyncio.sleep(0)
         return len(self._text)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from vgate.sql.lexer import Lexer, LexError, LexMode, Slots, Token, TokenKind, VersionedComment, lexer_for
+from vgate.sql.lexer import STRETCH, Lexer, LexError, LexMode, Slots, Token, TokenKind, VersionedComment, lexer_for
 from vgate.sql.names import name_of
 
 _VERBS: Final = (b"insert", b"replace")
@@ -258,24 +258,41 @@ SLICE: Final = 200
 
 
 # A sequence's value may be written without parentheses (s.nextval, MariaDB's NEXT VALUE FOR s): a plan has to see it.
-_OF_SEQUENCE: Final = re.compile(rb"\bvalue\s++for\b|\b(?:nextval|currval|lastval)\b", re.I)
+# Each begins with plain letters, which Python's engine finds quickly in megabytes of text in lower case.
+_OF_SEQUENCE: Final = tuple(
+    re.compile(rb"%b(?<!\w%b)%b\b" % (word, word, rest))
+    for word, rest in ((b"value", rb"\s++for"), (b"nextval", b""), (b"currval", b""), (b"lastval", b""))
+)
+
+
+def names_sequence(text: bytes) -> bool:
+    """True if there may be a sequence's value somewhere in the text."""
+    lower = text.lower()
+    return any(one.search(lower) for one in _OF_SEQUENCE)
 
 
 def insert_shape(text: bytes, mode: LexMode) -> Generator[None, None, tuple[bytes, Slots]]:
     """The shape of a long INSERT, as ``Lexer.split_slowly`` has it, but with all its rows as one.
 
     That one row has each expression there is, once, and no literals: rows that differ in where they have NULLs make no
-    new shape, and no plan of an INSERT looks at its literals. Yields after every ``SLICE`` rows. Raises LexError.
+    new shape, and no plan of an INSERT looks at its literals. Yields after every ``SLICE`` rows or ``STRETCH`` bytes.
+    Raises LexError.
     """
     lexer = lexer_for(mode)
-    if _OF_SEQUENCE.search(text):
+    if names_sequence(text):
         return (yield from lexer.split_slowly(text))
+    if len(text) > STRETCH:
+        yield
     expressions: dict[bytes, None] = {}
     try:
         rows = ValueRows(text, mode)
         flat = _flat(lexer).fullmatch
         seen: set[bytes] = set()
+        turn = 0
         for number, row in enumerate(rows, 1):
+            if row.end - turn > STRETCH:
+                turn = row.end
+                yield
             if not rows.plain:
                 rows.plain = True
                 for start, end in row.values:

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from vgate.sql.lexer import (
     LITERALS,
+    MULTI_BYTE,
+    STRETCH,
     Lexer,
     LexError,
     LexMode,
@@ -310,6 +312,11 @@ def test_a_step_is_a_token_or_a_blank() -> None:
     assert step(b"/*! */", 0) is None
 
 
+def test_long_literals_are_turns_of_their_own() -> None:
+    long = b"'%b'" % (b"a" * (STRETCH + 1))
+    assert sum(1 for _ in lexer().split_slowly(b"select %b, 5, %b" % (long, long))) == 2
+
+
 def test_long_texts_are_read_in_turns() -> None:
     """Other clients are served in between."""
     text = b"select " + b", ".join(b"%d" % number for number in range(10_000))
@@ -510,6 +517,55 @@ def test_what_is_plain_is_its_own_shape(text: bytes, mode: LexMode) -> None:
     shape += text[at:]
     if plain(shape, len(literals)):
         assert lexer(mode).split(text) == (shape, [text[token.start : token.end] for token in literals])
+
+
+QUOTED = st.tuples(
+    st.sampled_from([b"'", b'"', b"`", b"n'"]),
+    st.lists(
+        st.sampled_from([b"'", b'"', b"`", b"\\", b"\0", b"a", b"0", b"@", b"[", b"]", b"\x7f", b"\x80", b"\x81",
+                         b"\x9f", b"\xa1", b"\xe0", b"\xf9", b"\xfc", b"\xfe", b"\xff"])
+        | st.binary(min_size=1, max_size=1),
+        max_size=20,
+    ).map(b"".join),
+)  # fmt: skip
+
+
+def quoted_end(text: bytes, mode: LexMode) -> int | None:
+    """Where the quoted text at the beginning ends, read a character at a time as the servers do."""
+    at = 1 + (text[:1] == b"n")
+    quote = text[at - 1]
+    name = quote == ord("`") or (quote == ord('"') and mode.ansi_quotes)
+    longer = re.compile(MULTI_BYTE.get(mode.charset, b"(?!)"))
+    while at < len(text):
+        if found := longer.match(text, at):
+            at = found.end()
+        elif text[at] == quote:
+            if text[at + 1 : at + 2] != text[at : at + 1]:
+                return at + 1
+            at += 2
+        elif text[at] == 0 and name:
+            return None
+        else:
+            at += 2 if text[at] == ord("\\") and not name and not mode.no_backslash_escapes else 1
+    return None
+
+
+@settings(max_examples=3000, deadline=None)
+@given(
+    QUOTED,
+    st.builds(LexMode, st.sampled_from(["utf8mb4", "latin1", "binary", *MULTI_BYTE]), st.booleans(), st.booleans()),
+)
+def test_quoted_text_is_read_in_runs_as_a_character_at_a_time(quoted: tuple[bytes, bytes], mode: LexMode) -> None:
+    text = b"".join(quoted)
+    assume(quoted[0] != b"n'" or b"'" in quoted[1])  # else n is a name
+    expected = quoted_end(text, mode)
+    found = lexer(mode).step(text, 0)
+    if expected is None:
+        assert found is None or found[0] is TokenKind.NAME
+    else:
+        assert found is not None
+        assert found[0] in (TokenKind.STRING, TokenKind.QUOTED_NAME)
+        assert found[1] == expected
 
 
 def test_a_lexer_is_made_once_for_each_mode() -> None:

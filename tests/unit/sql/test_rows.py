@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from vgate.sql.lexer import LexError, LexMode, Slots, TokenKind, VersionedComment, lexer_for
-from vgate.sql.rows import ValueRows, insert_shape, read_assignments, read_head, values_form
+from vgate.sql.rows import ValueRows, insert_shape, names_sequence, read_assignments, read_head, values_form
 
 DEFAULT = LexMode()
 ANSI = LexMode(ansi_quotes=True)
@@ -309,3 +311,17 @@ def test_what_is_no_assignment(text: bytes) -> None:
     head = read_head(text, DEFAULT)
     with pytest.raises(LexError):
         read_assignments(text, DEFAULT, head)
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"value", b"VALUE", b"for", b" ", b"\n", b"NextVal", b"currval", b"lastval", b"a", b".", b"\xe4"]
+        ),
+        max_size=7,
+    ).map(b"".join)
+)
+def test_words_of_sequences_are_found_as_words(text: bytes) -> None:
+    slowly = re.search(rb"\bvalue\s+for\b|\b(?:nextval|currval|lastval)\b", text, re.I)
+    assert names_sequence(text) == (slowly is not None)
