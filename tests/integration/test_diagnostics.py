@@ -84,6 +84,11 @@ select sql_calc_found_rows n from customer where customer_id in (1, 4) order by 
 select sql_calc_found_rows n, count(*) from customer group by n order by n limit 2; set @a = 5; select found_rows()
 select sql_calc_found_rows a.n from customer a join customer b on a.n <= b.n order by a.n limit 2; select found_rows()
 select sql_calc_found_rows * from customer where n > 100 limit 1; use customer; select found_rows()
+select sql_calc_found_rows distinct n from customer order by n limit 1; select found_rows()
+select sql_no_cache sql_calc_found_rows distinctrow n from customer order by n limit 1, 1; select found_rows()
+select sql_calc_found_rows all n from customer where customer_id in (1, 4) order by n limit 1; select found_rows()
+select high_priority distinct n % 2 as n from customer where customer_id > 1 order by n desc
+select count(*) from (select straight_join distinct n from customer) d; select sql_small_result distinct 1 from customer
 begin; select sql_calc_found_rows n from customer order by n limit 3; set @a = found_rows(); rollback; select @a
 select sql_calc_found_rows cast(uname as signed) from customer; show warnings; select sql_calc_found_rows 1 limit 0
 """

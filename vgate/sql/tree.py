@@ -32,6 +32,12 @@ _STRING: Final = "~slot:"
 _CODE: Final = re.compile(rf"(?:{_NUMBER}|{_STRING})([0-9]{{6}})")
 # Operators of more than one character that are not one token yet. What else stands together is several to the servers.
 _OPERATORS: Final = frozenset((b"<=", b"<=>", b">=", b"<>", b"!=", b"<<", b">>", b"->", b"->>", b"&&"))
+# To the servers DISTINCT may stand behind these, to sqlglot only in front of them.
+_MODIFIERS: Final = frozenset(
+    b"high_priority straight_join sql_small_result sql_big_result sql_buffer_result sql_no_cache sql_cache"
+    b" sql_calc_found_rows".split()
+)
+_WHICH_ROWS: Final = frozenset((b"all", b"distinct", b"distinctrow"))
 _FAULTS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 _OPTIONS: Final = {b"update": (b"low_priority", b"ignore"), b"delete": (b"low_priority", b"quick", b"ignore")}
 
@@ -85,6 +91,7 @@ def _copy(text: bytes, lexer: Lexer, places: list[tuple[int, int]]) -> tuple[str
     behind = 0
     covered = 0
     operator = b""
+    select = 0  # of the parts, what follows the SELECT that only modifiers have followed so far
     for token in lexer.scan(text):
         if token.start < covered:  # the rest of a list: its first literal stands for all
             continue
@@ -96,15 +103,24 @@ def _copy(text: bytes, lexer: Lexer, places: list[tuple[int, int]]) -> tuple[str
         slot = slot_at.get(token.start)
         if slot is not None:
             index, covered = slot
+            select = 0
             parts.append(_code(index, token.kind, words[-1] if words else b""))
         elif operator in _OPERATORS:
             words.append(word)
             parts[-1] += word.decode()
         else:
             operator = word
-            if not _is_option(words, word):
+            if select and word in _WHICH_ROWS:
+                words.append(word)
+                parts.insert(select, word.decode())
+                select = 0
+            elif not _is_option(words, word):
                 words.append(word)
                 parts.append(_written(text, token, lexer.mode))
+                if word == b"select":
+                    select = len(parts)
+                elif word not in _MODIFIERS:
+                    select = 0
     return " ".join(parts), tuple(words)
 
 

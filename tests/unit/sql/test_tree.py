@@ -91,8 +91,12 @@ def test_conditions(why: str, mode: LexMode, condition: bytes, expected: str) ->
         (b"(select 1 from t where id = 2);", "(SELECT :0 FROM t WHERE id = :1)"),
         (b"select x'41', 0x41, b'01', 0b01", "SELECT :0, :1, :2, :3"),
         (b"select ? from t where id = 5", "SELECT ? FROM t WHERE id = :0"),
+        (b"select sql_no_cache SQL_CALC_FOUND_ROWS DISTINCT a from t",
+         "SELECT DISTINCT SQL_NO_CACHE SQL_CALC_FOUND_ROWS a FROM t"),
+        (b"select sql_calc_found_rows all a from t", "SELECT SQL_CALC_FOUND_ROWS a FROM t"),
+        (b"select high_priority count(distinct a) from t", "SELECT HIGH_PRIORITY COUNT(DISTINCT a) FROM t"),
     ],
-)
+)  # fmt: skip
 def test_statements(text: bytes, expected: str) -> None:
     assert shown(text) == expected
 
