@@ -104,6 +104,11 @@ SEQUENCE_NOT_WRITTEN = Fault(
     "look for triggers and duplicate rows on that table",
 )
 
+WRONG_AUTO_KEY = Fault(
+    "", 1075, "42000",
+    "Incorrect table definition; there can be only one auto column and it must be defined as a key",
+)
+INVALID_DEFAULT = Fault("", 1067, "42000", "Invalid default value for '{name}'")
 WRONG_SPECIFIER = Fault("", 1063, "42000", "Incorrect column specifier for column '{name}'")
 UNKNOWN_SEQUENCE = Fault("", 4091, "42S02", "Unknown SEQUENCE: '{name}'")
 SEQUENCE_EXISTS = Fault("", 1050, "42S01", "Sequence '{name}' already exists")
@@ -285,6 +290,10 @@ COPIES_DIFFER = Fault(
     "VG15004", 1105, "HY000", "the shards answer this write to a reference table differently ({answers}), so nothing "
     "was written: their copies are not the same",
     "Compare the table on each shard (use `keyspace:shard`) and make the copies equal.",
+)
+ADD_PARTIAL = Fault(
+    "VG15005", 1105, "HY000", "column {column} was added on shards {done} but not on {failed}: {reason}",
+    "Mend the cause, take back there what the statement did (use `keyspace:shard`), and repeat it.",
 )
 DDL_PARTIAL = Fault(
     "VG15003", 1105, "HY000", "the statement ran on shards {done} but not on {failed}: {reason}",

@@ -254,6 +254,99 @@ def test_alter_table_adds_and_removes_it(free: VgateProcess, client: Connection)
     assert found.auto_increment is None
 
 
+ADDED = [
+    "add id bigint auto_increment unique",
+    "add column id int unsigned not null auto_increment comment 'AUTO_INCREMENT' primary key first",
+    "add (z int default 5, id bigint auto_increment by simple, key (id))",
+    "add id bigint auto_increment by group unit count 3 index 1 unique after n, add index i (n), auto_increment = 50",
+    "add `id` bigint auto_increment by time unique key",
+]
+
+
+@pytest.mark.parametrize("part", ADDED)
+def test_alter_table_adds_a_column_that_counts(free: VgateProcess, client: Connection, part: str) -> None:
+    """The rows that are there get ids, each its own; the answer and the table are one server's."""
+    ok(client, "alter vschema on customer.f add vindex hash(cid) using hash")
+    ok(client, "create table f (cid bigint not null, n int)")
+    ok(client, "insert into f values " + ", ".join(f"({n % 7}, {n})" for n in range(40)))
+    ok(client, f"alter table f {part}")
+    given = [row[0] for row in ok(client, "select id from f order by n").rows]
+    assert len(set(given)) == 40
+    assert min(given) >= (50 if "= 50" in part else 1)
+    assert max(given) < (50 if "= 50" in part else 1) + 2 * 40
+    following = [ok(client, f"insert into f (cid, n) values ({n}, 100)").insert_id for n in range(4)]
+    assert min(following) > max(given)
+    assert len(set(following)) == 4
+    assert ids(client, "f") == sorted([*given, *following])
+    assert sequences(client) == ["AUTO_SEQ_f"]
+    shown = ok(client, "show create table f").rows[0][1]
+    (line,) = [one for one in shown.splitlines() if "`id`" in one and "KEY" not in one]
+    kind = re.search(r"by .*?(?= unique|,|$| after)", part)
+    assert ("AUTO_INCREMENT" + (" " + kind[0].upper() if kind else "")) in line
+    assert ask(client, "alter table f add other bigint auto_increment unique").error is not None
+    assert ask(client, f"alter table f {part}").error is not None
+    ok(client, "drop table f")
+    assert sequences(client) == []
+
+
+def test_a_column_that_cannot_be_added_is_nowhere(free: VgateProcess, client: Connection) -> None:
+    ok(client, "alter vschema on customer.f add vindex hash(cid) using hash")
+    ok(client, "create table f (cid bigint not null, n int)")
+    ok(client, "insert into f values (1, 1), (2, 2), (3, 3), (4, 4)")
+    before = ok(client, "show create table f").rows
+    one = free.connect("customer:-80")
+    with closing(one):
+        ok(one, "alter table f add id int")  # so one shard will refuse it
+    refused(client, "alter table f add id bigint auto_increment unique", "Duplicate column name 'id'", 1060)
+    refused(client, "alter table f add id bigint auto_increment unique, add z int", "80-", 1105)
+    with closing(free.connect("customer:-80")) as one, closing(free.connect("customer:80-")) as other:
+        ok(one, "alter table f drop column id")
+        ok(other, "alter table f drop column id, drop column z")
+    assert ok(client, "show create table f").rows == before
+    assert sequences(client) == []
+    for statement, what, code in (
+        ("alter table f add id serial", "SERIAL", 1235),
+        ("alter table f add id varchar(9) auto_increment unique", "specifier", 1063),
+        ("alter table f add id bigint auto_increment unique, rename to g", "RENAME", 1235),
+        ("alter table f add id bigint auto_increment", "key", 1075),
+        ("alter table f add id tinyint auto_increment by group unique", "TINYINT".lower(), 1235),
+    ):
+        refused(client, statement, what, code)
+        assert ok(client, "show create table f").rows == before
+        assert sequences(client) == []
+    ok(client, "alter table f add id bigint auto_increment unique")
+    assert len(set(ids(client, "f"))) == 4
+
+
+def test_others_wait_while_a_column_is_added(free: VgateProcess, client: Connection) -> None:
+    """As for one server's table lock; they see all of it or nothing."""
+    ok(client, "alter vschema on customer.f add vindex hash(cid) using hash")
+    ok(client, "create table f (cid bigint not null, n int)")
+    ok(client, "insert into f values (1, 1), (4, 4)")
+    with closing(free.connect("customer")) as other:
+        ok(other, "begin")
+        ok(other, "insert into f values (1, 2)")
+        adding = Later(client, "alter table f add id bigint auto_increment primary key")
+        ok(other, "select * from f")
+        ok(other, "commit")
+        assert adding.result().error is None
+        ok(other, "insert into f (cid, n) values (2, 5)")
+        assert len(set(ids(other, "f"))) == 4
+
+
+def test_what_one_server_refuses_of_a_column_that_counts(free: VgateProcess, client: Connection) -> None:
+    for statement, code in (
+        ("create table t (cid bigint primary key, id bigint auto_increment)", 1075),
+        ("create table t (id bigint auto_increment primary key, b bigint auto_increment unique)", 1075),
+        ("create table t (id bigint default 5 auto_increment primary key)", 1067),
+    ):
+        refused(client, statement, "", code)
+        assert sequences(client) == []
+    ok(client, "create table t (cid bigint primary key, id bigint auto_increment, key k using btree (id))")
+    ok(client, "insert into t (cid) values (1), (2)")
+    refused(client, "alter table t add b bigint auto_increment unique", "", 1075)
+
+
 def test_what_the_shards_refuse_leaves_nothing_behind(free: VgateProcess, client: Connection) -> None:
     for statement in ("create table t (id bigint auto_increment primary key, n nosuchtype)",
                       "create table t (id bigint auto_increment primary key, id int)"):  # fmt: skip

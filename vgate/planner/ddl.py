@@ -20,11 +20,6 @@ from vgate.planner.references import resolve_name
 from vgate.planner.statements import QualifiedName, Words
 from vgate.vschema.model import Table, TableName, VSchema
 
-ADDS_COUNTER: Final = (
-    "ADD of an AUTO_INCREMENT column, for which every shard would count by itself; ADD it without, give the rows that"
-    " are there their ids, and MODIFY it then"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class ChangedColumn:
@@ -209,8 +204,6 @@ def _altered(name: QualifiedName, words: Words) -> Ddl:
         elif verb in ("drop", "change", "modify", "rename"):
             changed = _changed(verb, words, end)
             columns += [] if changed is None else [changed]
-        elif verb == "add" and _adds_counter(words, end):
-            refused = ADDS_COUNTER
         if verb in ("add", "alter", "change", "modify") and _own_sequence(words, part):
             refused = "a column whose default is a server's own sequence"
     return Ddl(tuple(names), refused, renames=tuple(renames), columns=tuple(columns), converts=converts)
@@ -251,11 +244,6 @@ def _changed(verb: str, words: Words, end: int) -> ChangedColumn | None:
     return ChangedColumn(name.lower(), stays=True, type=" ".join(definition) if plain else "")
 
 
-def _adds_counter(words: Words, end: int) -> bool:
-    """True for a column with AUTO_INCREMENT: the rows that are there get ids."""
-    return any(words.word(ahead) == "auto_increment" for ahead in range(end - words.at))
-
-
 def _own_sequence(words: Words, part: range) -> bool:
     ahead = [words.word(position - words.at) for position in part]
     return ("nextval", "(") in pairwise(ahead) or ("value", "for") in pairwise(ahead)
@@ -286,8 +274,6 @@ def plan_ddl(ddl: Ddl, mentioned: list[str], keyspace: str | None, catalog: Cata
         return Pass(owner, Access.WRITE, tuple(names))
     if ddl.refused == _NAMELESS:  # most likely no server can read it either, and says so
         raise UNREADABLE(reason=_NAMELESS)
-    if ddl.refused == ADDS_COUNTER:
-        raise UNSUPPORTED(construct=ddl.refused)
     if ddl.refused:
         raise UNSUPPORTED(
             construct=f"{ddl.refused} on a sharded keyspace; aim at one shard after the other (use `keyspace:shard`)"

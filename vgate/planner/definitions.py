@@ -41,7 +41,7 @@ class Reference:
 class ColumnDef:
     """One column. ``type`` is what is written before its attributes, in lower case, e.g. ``bigint(20) unsigned``.
 
-    ``references`` is an inline foreign key and where it stands.
+    ``references`` is an inline foreign key and where it stands; ``default``: it has one that is not NULL.
     """
 
     name: str
@@ -52,11 +52,13 @@ class ColumnDef:
     unique: bool = False
     references: tuple[Reference, Span] | None = None
     not_null: bool = False
+    default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class KeyDef:
-    """A key of its own: ``kind`` is primary, unique or foreign. Columns in lower case; an expression is an empty name.
+    """A key of its own: ``kind`` is primary, unique, index or foreign. Columns in lower case; an expression is an empty
+    name.
 
     ``whole`` is False for a column of which only a prefix counts.
     """
@@ -70,7 +72,7 @@ class KeyDef:
 
 
 Element = ColumnDef | KeyDef | None
-"""None: an index that is not unique, a CHECK, and whatever else is of no matter here."""
+"""None: an index over words or places, a CHECK, and whatever else is of no matter here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ _ATTRIBUTES: Final = frozenset({
     "generated", "as", "on", "visible", "invisible", "constraint", "column_format", "storage", "compressed", "without",
     "with", "ref_system_id", "virtual", "stored", "persistent",
 })  # fmt: skip
-_INDEXES: Final = frozenset({"index", "key", "fulltext", "spatial", "vector"})
+_OTHER_INDEXES: Final = frozenset({"fulltext", "spatial", "vector"})
 
 
 def read_body(words: Words) -> TableDef | None:
@@ -182,7 +184,10 @@ def read_element(words: Words, part: range) -> Element:
     if word == "foreign" and words.word(1) == "key":
         words.at += 2
         return _foreign(name, words, part)
-    if word in _INDEXES or word == "check" or (word, words.word(1)) == ("period", "for"):
+    if word in ("index", "key"):
+        words.at += 1
+        return _key("index", name, words, part)
+    if word in _OTHER_INDEXES or word == "check" or (word, words.word(1)) == ("period", "for"):
         return None
     return _column(words, part)
 
@@ -256,7 +261,7 @@ def _column(words: Words, part: range) -> ColumnDef | None:
 def _attributes(column: ColumnDef, words: Words, part: range) -> ColumnDef:
     counter: Counter | None = None
     references: tuple[Reference, Span] | None = None
-    primary = unique = not_null = False
+    primary = unique = not_null = default = False
     depth = 0
     while words.at < part.stop:
         word = words.word()
@@ -276,13 +281,15 @@ def _attributes(column: ColumnDef, words: Words, part: range) -> ColumnDef:
             references = reference, span_of(words, range(start, words.at))
         elif word == "not":
             not_null = not_null or words.word() == "null"
+        elif word == "default":
+            default = words.word() != "null"
         elif word == "unique":
             unique = True
             words.accept("key")
         elif word == "primary" or (word == "key" and not primary):
             primary = True
             words.accept("key")
-    return ColumnDef(column.name, column.span, column.type, counter, primary, unique, references, not_null)
+    return ColumnDef(column.name, column.span, column.type, counter, primary, unique, references, not_null, default)
 
 
 def _end_of_reference(words: Words, part: range) -> int:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from vgate.errors import TABLE_NOT_LISTED, UNSUPPORTED, WRONG_SPECIFIER
-from vgate.planner.ddl import ADDS_COUNTER
+from vgate.errors import INVALID_DEFAULT, TABLE_NOT_LISTED, UNSUPPORTED, WRONG_AUTO_KEY, WRONG_SPECIFIER
+from vgate.planner.auto_vindex import INTEGERS, statement_for, vindex_of, vindex_type
 from vgate.planner.definitions import (
     ColumnDef,
     Counter,
@@ -30,18 +30,15 @@ from vgate.planner.definitions import (
     span_of,
 )
 from vgate.planner.statements import Words
-from vgate.sql.alter_vschema import AddAutoIncrement, AddVindex, Change, VindexSpec
+from vgate.sql.alter_vschema import AddAutoIncrement, AddVindex, Change
 from vgate.sql.lexer import LexMode
 from vgate.vschema.model import ColumnVindex, DdlOptions, Keyspace, Table, TableName, TableType, VSchema
 from vgate.vschema.names import OWN_SEQUENCE
 
-_INTEGERS: Final = re.compile(r"(?:tiny|small|medium|middle|big)?int(?:eger|[12348])?\b|bool(?:ean)?\b|serial\b")
 _FLOATS: Final = re.compile(r"(?:float|double|real)\b")
 _SMALL: Final = re.compile(r"(?:tiny|small|medium)int\b|(?:int[123]|middleint|bool(?:ean)?)\b")
 _TINY: Final = re.compile(r"(?:tiny|small)int\b|(?:int[12]|bool(?:ean)?)\b")
 _WIDE: Final = re.compile(r"bigint\b|int8\b")
-_TEXTS: Final = re.compile(r"(?:national |n)?(?:var)?char(?:acter)?\b|(?:tiny|medium|long)?text\b")
-_BYTES: Final = re.compile(r"(?:var)?binary\b|(?:tiny|medium|long)?blob\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,8 @@ class Definition:
     ``text`` is for the shards. ``kept`` is checked first; ``changes`` and ``sequence`` come before the shards,
     ``unbinds`` (the table's own sequence is no longer used), ``rebinds`` (the bound column has another name) and
     ``restart`` (the next id) after them. ``notes`` are warnings for the client. ``creates``: a table that is there
-    already is left as it is.
+    already is left as it is. ``adds``: the rows that are there get ids in a new column, that of ``sequence``; until
+    they have them it counts on every shard. ``adds_alone``: the statement does nothing else.
     """
 
     table: TableName
@@ -88,6 +86,8 @@ class Definition:
     notes: tuple[str, ...] = ()
     kept: KeptSequence | None = None
     creates: bool = False
+    adds: bool = False
+    adds_alone: bool = False
 
 
 def sequence_of(table: TableName) -> TableName:
@@ -208,12 +208,16 @@ class _Rules:
                 return self.column(text, element, span)
         return text[span[0] : span[1]]
 
-    def column(self, text: bytes, column: ColumnDef, span: Span) -> bytes:
-        """A column's text without what the shards cannot have."""
+    def column(self, text: bytes, column: ColumnDef, span: Span, *, counts: bool = False) -> bytes:
+        """A column's text without what the shards cannot have. ``counts``: it is to count there for now."""
+        if column.type.startswith("serial"):
+            raise UNSUPPORTED(construct="SERIAL; write BIGINT UNSIGNED NOT NULL AUTO_INCREMENT UNIQUE")
         if column.unique or column.primary:
             self.check_unique((column.name,), f"the key over {column.name}")
         edits: list[tuple[Span, bytes]] = []
-        if column.counter is not None and self.bound == column.name:  # which says NOT NULL, too
+        if column.counter is not None and counts:
+            edits.append((column.counter.span, b"AUTO_INCREMENT"))
+        elif column.counter is not None and self.bound == column.name:  # which says NOT NULL, too
             edits.append((column.counter.span, b"" if column.not_null else b"NOT NULL"))
         if column.references is not None:
             reference, where = column.references
@@ -224,8 +228,11 @@ class _Rules:
     def bind(
         self, column: str, type_: str, counter: Counter, start: int | None, like: TableName | None = None
     ) -> NewSequence | None:
-        """A sequence for a counting column, unless it has one. Raises WRONG_SPECIFIER, which the shards do not see."""
-        if type_ and not (_INTEGERS.match(type_) or _FLOATS.match(type_)):
+        """A sequence for a counting column, unless it has one.
+
+        Raises WRONG_SPECIFIER and WRONG_AUTO_KEY, which the shards do not see.
+        """
+        if type_ and not (INTEGERS.match(type_) or _FLOATS.match(type_)):
             raise WRONG_SPECIFIER(name=column)
         if self.bound == column:
             if counter.kind and not owns_sequence(self.listed):
@@ -236,7 +243,7 @@ class _Rules:
             if not owns_sequence(self.listed):
                 return None
         elif self.bound:
-            raise UNSUPPORTED(construct=f"AUTO_INCREMENT for {column}, as {self.name}.{self.bound} has it already")
+            raise WRONG_AUTO_KEY()
         else:
             name = sequence_of(self.name)
             self.changes.append(
@@ -295,16 +302,28 @@ def _create(words: Words, keyspace: str | None, vschema: VSchema) -> Definition 
     if body is None:
         return None
     counting = body.counting
-    if any(column.type.startswith("serial") for column in body.columns):
-        raise UNSUPPORTED(construct="SERIAL; write BIGINT UNSIGNED NOT NULL AUTO_INCREMENT UNIQUE")
     if rules.listed is None:
         _place(rules, body)
     sequence = None
     if counting is not None and counting.counter is not None:
+        _check_counting(body, counting)
         sequence = rules.bind(counting.name, counting.type, counting.counter, body.start or 1)
     pieces = [rules.element(words.text, one, span) for one, span in zip(body.elements, body.spans, strict=True)]
     text = _spliced(words.text, (body.spans[0][0], body.spans[-1][1]), pieces)
     return Definition(name, text, tuple(rules.changes), sequence, notes=tuple(rules.notes))
+
+
+def _check_counting(body: TableDef, counting: ColumnDef) -> None:
+    """Raises WRONG_AUTO_KEY, INVALID_DEFAULT: what the shards do not see, as the column does not count there.
+
+    Any key will do, as in MyISAM: the sharding column may have to stand first.
+    """
+    keys = [key.columns for key in body.keys if key.kind != "foreign"]
+    keyed = counting.primary or counting.unique or any(counting.name in columns for columns in keys)
+    if not keyed or sum(column.counter is not None for column in body.columns) > 1:
+        raise WRONG_AUTO_KEY()
+    if counting.default:
+        raise INVALID_DEFAULT(name=counting.name)
 
 
 def _create_like(words: Words, rules: _Rules, keyspace: str | None, vschema: VSchema) -> Definition | None:
@@ -315,12 +334,12 @@ def _create_like(words: Words, rules: _Rules, keyspace: str | None, vschema: VSc
         return None
     if original is None or original.primary_vindex is None or original.name.keyspace != rules.name.keyspace:
         if rules.listed is None:
-            raise TABLE_NOT_LISTED(name=rules.name, statement=_statement(rules.name, "hash", "id"))
+            raise TABLE_NOT_LISTED(name=rules.name, statement=statement_for(rules.name, "hash", "id"))
         return None
     if rules.listed is None:
         if not rules.options.auto_vindex:
             primary = original.primary_vindex
-            statement = _statement(rules.name, primary.vindex.name, ", ".join(primary.columns))
+            statement = statement_for(rules.name, primary.vindex.name, ", ".join(primary.columns))
             raise TABLE_NOT_LISTED(name=rules.name, statement=statement)
         for one in original.column_vindexes:
             rules.changes.append(AddVindex(rules.name.keyspace, rules.name.table, one.vindex.name, one.columns))
@@ -337,15 +356,15 @@ def _place(rules: _Rules, body: TableDef) -> None:
     columns = {column.name: column for column in body.columns}
     if not rules.options.auto_vindex:
         column = key[0] if key else next(iter(columns), "id")
-        kind = _vindex_type(columns[column].type if column in columns else "", "hash") or "hash"
-        raise TABLE_NOT_LISTED(name=rules.name, statement=_statement(rules.name, kind, column))
+        kind = vindex_type(columns[column].type if column in columns else "", "hash") or "hash"
+        raise TABLE_NOT_LISTED(name=rules.name, statement=statement_for(rules.name, kind, column))
     if not key:
         raise UNSUPPORTED(
             construct=f"a table without a primary key on keyspace {rules.name.keyspace}, which is sharded by primary"
-            f" keys (auto_vindex); add one, or first {_statement(rules.name, rules.options.auto_vindex, 'COLUMN')}"
+            f" keys (auto_vindex); add one, or first {statement_for(rules.name, rules.options.auto_vindex, 'COLUMN')}"
         )
     for name in key:
-        kind = _vindex_type(columns[name].type if name in columns else "", rules.options.auto_vindex)
+        kind = vindex_type(columns[name].type if name in columns else "", rules.options.auto_vindex)
         if kind:
             break
     else:
@@ -353,30 +372,8 @@ def _place(rules: _Rules, body: TableDef) -> None:
             construct=f"sharding {rules.name} by its primary key ({', '.join(key)}), whose type no vindex takes"
         )
     rules.sharding, rules.vindex_type = (name,), kind
-    vindex, spec = _vindex_of(rules.keyspace, kind)
+    vindex, spec = vindex_of(rules.keyspace, kind)
     rules.changes.append(AddVindex(rules.name.keyspace, rules.name.table, vindex, (name,), spec))
-
-
-def _vindex_type(written: str, integers: str) -> str:
-    """The type of vindex for a column: the keyspace's for integers, one for bytes or text; empty for all others."""
-    if _INTEGERS.match(written):
-        return integers
-    if _BYTES.match(written):
-        return "xxhash"
-    return "unicode_loose_xxhash" if _TEXTS.match(written) else ""
-
-
-def _vindex_of(keyspace: Keyspace, kind: str) -> tuple[str, VindexSpec | None]:
-    """A vindex of that type and without parameters, and how to make it where the keyspace has none."""
-    for name, definition in keyspace.definitions.items():
-        if definition.type == kind and not definition.params:
-            return name, None
-    name = kind if kind not in keyspace.definitions else f"auto_{kind}"
-    return name, VindexSpec(kind)
-
-
-def _statement(name: TableName, vindex: str, columns: str) -> str:
-    return f"ALTER VSCHEMA ON {name} ADD VINDEX {vindex}({columns}) USING {vindex}"
 
 
 # -- ALTER TABLE --------------------------------------------------------------------------------------------------
@@ -391,17 +388,27 @@ def _alter(words: Words, keyspace: str | None, vschema: VSchema) -> Definition |
         words.at += 1
     words.accept("nowait")
     rules = _Rules(name, vschema)
-    if rules.listed is None:
-        return None
     parts = _alter_parts(words)
+    if rules.listed is None:
+        _check_unlisted(words, parts, name)
+        return None
     made = _Altered(rules, words)
     pieces = [piece for piece in map(made.part, parts) if piece]
     whole = span_of(words, range(parts[0].start, parts[-1].stop)) if parts else (0, 0)
     text = _spliced(words.text, whole, pieces) if parts else words.text
     return Definition(
         name, text, tuple(rules.changes), made.sequence, made.unbinds, made.rebinds, made.restart, tuple(rules.notes),
-        made.kept,
+        made.kept, adds=made.adds, adds_alone=made.adds and len(parts) == 1 and not made.several,
     )  # fmt: skip
+
+
+def _check_unlisted(words: Words, parts: Iterable[range], name: TableName) -> None:
+    """Raises UNSUPPORTED where every shard would count by itself."""
+    for part in parts:
+        words.at = part.start
+        adds = words.word() == "add"
+        if adds and any(words.word(ahead) in ("auto_increment", "serial") for ahead in range(len(part))):
+            raise UNSUPPORTED(construct=f"ADD of an AUTO_INCREMENT column to {name}, which the VSchema does not have")
 
 
 class _Altered:
@@ -416,6 +423,8 @@ class _Altered:
         self.rebinds = ""
         self.restart: int | None = None
         self.kept: KeptSequence | None = None
+        self.adds = False
+        self.several = False
 
     def part(self, part: range) -> bytes:
         """What the shards are sent of a part."""
@@ -426,7 +435,7 @@ class _Altered:
         if verb == "auto_increment" and rules.bound:
             words.at = part.start
             self.restart = number_after(words, 1)
-            return b""
+            return self._whole(part) if self.adds else b""
         if verb == "add":
             return self._add(part)
         if verb in ("modify", "change"):
@@ -451,19 +460,28 @@ class _Altered:
             return self._add_many(part)
         element = read_element(words, range(begin, part.stop))
         span = span_of(words, range(begin, part.stop))
-        if isinstance(element, ColumnDef) and element.counter is not None:
-            raise UNSUPPORTED(construct=ADDS_COUNTER)
         head = words.text[span_of(words, part)[0] : span[0]]
-        return head + self.rules.element(words.text, element, span)
+        return head + self._added(element, span)
+
+    def _added(self, element: Element, span: Span) -> bytes:
+        rules, text = self.rules, self.words.text
+        if not isinstance(element, ColumnDef) or element.counter is None:
+            return rules.element(text, element, span)
+        if rules.listed is not None and rules.listed.type is TableType.REFERENCE:
+            raise UNSUPPORTED(
+                construct=f"ADD of an AUTO_INCREMENT column to {rules.name}, a reference table: its rows are to have"
+                " one id on every shard"
+            )
+        self.sequence, self.adds = rules.bind(element.name, element.type, element.counter, None), True
+        return rules.column(text, element, span, counts=True)
 
     def _add_many(self, part: range) -> bytes:
         body = read_body(self.words)
         if body is None:
             return self._whole(part)
-        if body.counting is not None:
-            raise UNSUPPORTED(construct=ADDS_COUNTER)
         text = self.words.text
-        pieces = [self.rules.element(text, one, span) for one, span in zip(body.elements, body.spans, strict=True)]
+        self.several = len(body.elements) > 1
+        pieces = [self._added(one, span) for one, span in zip(body.elements, body.spans, strict=True)]
         start, end = span_of(self.words, part)
         return text[start : body.spans[0][0]] + b", ".join(pieces) + text[body.spans[-1][1] : end]
 

@@ -33,6 +33,7 @@ from vgate.planner.implicit import (
 )
 from vgate.planner.plan import EveryShard
 from vgate.planner.statements import QualifiedName, Words
+from vgate.query.numbering import number_rows
 from vgate.sequences.catalog import ClusterCatalog
 from vgate.sequences.definition import Definition, Kind, created, key_of, like
 from vgate.sequences.every import EverySequence
@@ -105,6 +106,8 @@ class TableStatements:
         """The VSchema first: its file is locked while it changes, so of several who make a table one goes on."""
         if definition.kept is not None:
             await self._check_kept(definition.table, definition.kept)
+        if definition.adds:
+            return await self._add(call, plan, definition)
         if definition.changes and await self._living.catch_up():
             definition = self._again(call, plan, definition)
         if definition.creates and await self._is_there(definition.table):
@@ -128,6 +131,33 @@ class TableStatements:
         if ddl is not None:
             await self._renamed(ddl.renames, plan)
         return answer
+
+    async def _add(self, call: Call, plan: EveryShard, definition: TableDefinition) -> Ok:
+        """A new column that counts: once the rows have their ids, the column is the sequence's business."""
+
+        sequence = definition.sequence
+        assert sequence is not None
+
+        async def settle(highest: int) -> None:
+            start = max(highest + 1, definition.restart or 1)
+            made = await self._make(replace(sequence, start=start), definition.table)
+            try:
+                if not made:
+                    await self._sequences.bump(sequence.name, start - 1)
+                await self._living.change(definition.changes)
+            except SqlError:
+                if made:
+                    await self._sequences.own.drop(sequence.name)
+                raise
+
+        ddl = read_ddl(Words(call.text, call.mode))
+        if ddl is not None and ddl.renames:
+            raise UNSUPPORTED(construct="RENAME TO in one ALTER TABLE with ADD of an AUTO_INCREMENT column")
+        await self._sequences.own.find(sequence.name)  # while its server is away nothing begins
+        try:
+            return await number_rows(call, definition, settle)
+        finally:
+            await self._living.tables_changed(plan.keyspace)
 
     def _again(self, call: Call, plan: EveryShard, definition: TableDefinition) -> TableDefinition:
         """What the statement comes to by now: the VSchema may be another."""

@@ -72,7 +72,8 @@ def test_a_body_is_read_column_by_column() -> None:
     assert references is not None
     assert references[0].table == ("o", "other")
     assert [(key.kind, key.columns, key.whole, key.name) for key in found.keys] == [
-        ("foreign", ("e", "r"), True, "fk"), ("unique", ("d", "e"), True, "u"), ("unique", ("e",), False, ""),
+        ("index", ("e",), True, "i"), ("foreign", ("e", "r"), True, "fk"),
+        ("unique", ("d", "e"), True, "u"), ("unique", ("e",), False, ""),
         ("unique", ("",), False, ""), ("primary", ("id",), True, "PRIMARY"),
     ]  # fmt: skip
     assert found.primary_key == ("id",)
@@ -139,8 +140,26 @@ def test_alter_table_changes_the_start_and_the_column() -> None:
     assert (found.changes, found.text) == ((OWN,), b"alter table orders modify id bigint NOT NULL")
     assert found.sequence is not None
     assert found.sequence.start is None
-    with pytest.raises(VgateError, match="ADD of an AUTO_INCREMENT column"):
-        read("alter table orders add column (n int, id bigint auto_increment)")
+
+
+def test_a_counting_column_is_added_as_one_for_now() -> None:
+    """So that the shards number the rows; PolarDB-X's words are not for them."""
+    found = read("alter table orders add column (n int, id bigint auto_increment by simple unique), auto_increment = 9")
+    assert found.text == b"alter table orders add column (n int, id bigint AUTO_INCREMENT unique), auto_increment = 9"
+    assert (found.adds, found.adds_alone, found.restart, found.changes) == (True, False, 9, (OWN,))
+    assert found.sequence is not None
+    assert (found.sequence.column, found.sequence.kind) == ("id", "simple")
+    found = read("alter table orders add id bigint auto_increment primary key first")
+    assert (found.adds, found.adds_alone) == (True, True)
+    for statement, why in (
+        ("alter table customer add other int auto_increment unique", "only one auto column"),
+        ("alter table orders add id serial", "SERIAL"),
+        ("alter table orders modify id serial", "SERIAL"),
+        ("alter table nosuch add id int auto_increment unique", "which the VSchema does not have"),
+        ("alter table nosuch add (n int, id serial)", "which the VSchema does not have"),
+    ):
+        with pytest.raises(VgateError, match=why):
+            read(statement)
 
 
 def owned() -> VSchema:
