@@ -68,8 +68,8 @@ SCRIPTS = {
         "T insert into tint (k) values (1), (2), (4); P select row_count(); T update tint set a = 1;"
         " P select row_count() as n; P select found_rows(); P select FOUND_ROWS() `n`",
     "DO of expressions about no table, prepared":
-        "P do 1; T select row_count(); P do 1, sleep(0), 'x'; P do cast('x' as signed); T show warnings; P do (select 1);"
-        " T begin; P do 1; T commit; P do nosuch; P do 1 + ",
+        "P do 1; T select row_count(); P do 1, sleep(0), 'x'; P do cast('x' as signed); T show warnings;"
+        " P do (select 1); T begin; P do 1; T commit; P do nosuch; P do 1 + ",
     "what is prepared in a transaction is prepared under the settings of now":
         "T begin; T select a from tint where k = 4; T select a from tint where k = 1; T set names latin1;"
         " P update tci set c = 0 where k in (select cast(1 as char)); P select 'x', k from tci; T rollback",
