@@ -50,8 +50,9 @@ from vgate.query.gate import Gate
 from vgate.session.login import Login
 from vgate.session.session import Diagnostic
 from vgate.sql.versioned import Flavour
+from vgate.wire.attributes import read_execution, read_query
 from vgate.wire.constants import MAX_PAYLOAD, Capability, Command
-from vgate.wire.packets import Ok, eof_payload, err_payload, frame
+from vgate.wire.packets import MalformedPacket, Ok, eof_payload, err_payload, frame
 
 log = logging.getLogger("vgate.client")
 
@@ -68,8 +69,8 @@ STOPS_WITHIN: Final = 5.0
 class ClientConnection(asyncio.Protocol):
     """See the module. ``lost`` hears once that the client is gone."""
 
-    __slots__ = ("_abandoned", "_answered", "_buffer", "_busy", "_closed", "_continues", "_crowd", "_drained",
-                 "_ending", "_first", "_fresh", "_gate", "_killed", "_largest", "_linger", "_loop", "_lost",
+    __slots__ = ("_abandoned", "_answered", "_attributes", "_buffer", "_busy", "_closed", "_continues", "_crowd",
+                 "_drained", "_ending", "_first", "_fresh", "_gate", "_killed", "_largest", "_linger", "_loop", "_lost",
                  "_midway", "_reading_paused", "_retiring", "_running", "_seen_busy", "_since", "_slow", "_stopped",
                  "_task", "_transport", "_upstream", "conversation", "login", "reception", "user", "write")
 
@@ -89,6 +90,7 @@ class ClientConnection(asyncio.Protocol):
         self._abandoned = False  # the last backend of a client that is gone is being closed
         self._killed = False
         self._running = False  # the task has begun
+        self._attributes = login.capabilities & Capability.QUERY_ATTRIBUTES != 0
         self._fresh = True  # a command has come since the last look, which was at ``_since`` or later
         self._since = loop.time()
         self._seen_busy = self._stopped = False
@@ -211,6 +213,10 @@ class ClientConnection(asyncio.Protocol):
         """The answer's packets are numbered on from the command's own."""
         self._fresh = True
         self._first = first = (len(payload) // MAX_PAYLOAD + 1) & 0xFF
+        if self._attributes and payload[0] in (_QUERY, _EXECUTE):
+            payload = self._without_attributes(payload)
+            if not payload:
+                return
         match payload[0]:
             case Command.QUERY:
                 self.start(self.conversation.run(payload[1:], first))
@@ -240,6 +246,15 @@ class ClientConnection(asyncio.Protocol):
     def _query(self, packet: bytes) -> None:
         self._fresh = True
         conversation = self.conversation
+        if not self._attributes:
+            pass
+        elif packet[5:7] == b"\0\1":  # none
+            conversation.attributes.clear()
+            packet = frame(b"\x03" + packet[7:])
+        elif payload := self._without_attributes(packet[4:]):
+            packet = frame(payload)
+        else:
+            return
         connection = conversation.fast(packet)
         if connection is not None:
             self._relayed(connection)
@@ -248,11 +263,36 @@ class ClientConnection(asyncio.Protocol):
 
     def _execute(self, packet: bytes) -> None:
         self._fresh = True
+        if self._attributes:
+            payload = self._without_attributes(packet[4:])
+            if not payload:
+                return
+            packet = frame(payload)
         connection = self.conversation.fast_execution(packet)
         if connection is not None:
             self._relayed(connection)
         else:
             self.start(self.conversation.prepared.execute(packet[4:]))
+
+    def _without_attributes(self, payload: bytes) -> bytes:
+        """A COM_QUERY or COM_STMT_EXECUTE as of a client that has no query attributes: those are the conversation's,
+        for the statement at hand. Empty where it is malformed, which ends the connection.
+        """
+        conversation = self.conversation
+        try:
+            if payload[0] == _QUERY:
+                found, at = read_query(payload, 1)
+                payload = payload[:1] + payload[at:]
+            else:
+                statement = conversation.prepared.find(int.from_bytes(payload[1:5], "little"))
+                if statement is None:
+                    return payload
+                found, payload = read_execution(payload, statement.template.parameters, statement.long_data)
+        except MalformedPacket as error:
+            self._fail(MALFORMED(what=str(error)))
+            return b""
+        conversation.attributes.set(found)
+        return payload
 
     def _relayed(self, connection: BackendConnection) -> None:
         """The command has been sent to ``connection``, which answers without a task."""

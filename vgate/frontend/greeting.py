@@ -45,7 +45,7 @@ OFFERED: Final = (
     | Capability.PLUGIN_AUTH_LENENC_CLIENT_DATA
 )
 """What vgate can do for a client. Whatever would change the packets of an answer that one server gives stays out:
-DEPRECATE_EOF, SESSION_TRACK, OPTIONAL_RESULTSET_METADATA, QUERY_ATTRIBUTES."""
+DEPRECATE_EOF, SESSION_TRACK, OPTIONAL_RESULTSET_METADATA."""
 
 _FIXED: Final = struct.Struct("<IIH22x")
 """How an answer of protocol 4.1 begins: flags, largest packet, collation, filler; an SSLRequest is just this."""
@@ -66,9 +66,9 @@ def scramble_of(random: bytes) -> bytes:
     return random.translate(_TO_PRINTABLE)
 
 
-def offered(*, tls: bool) -> int:
-    """The capabilities of the greeting."""
-    return OFFERED | (Capability.SSL if tls else 0)
+def offered(*, tls: bool, attributes: bool = False) -> int:
+    """The capabilities of the greeting. ``attributes``: those of queries, which MySQL has and MariaDB has not."""
+    return OFFERED | (Capability.SSL if tls else 0) | (Capability.QUERY_ATTRIBUTES if attributes else 0)
 
 
 @dataclass(frozen=True, slots=True)

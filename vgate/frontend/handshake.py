@@ -67,7 +67,9 @@ TLS_GOODBYE: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a listener says to every client. ``patience`` is the seconds a login may take."""
+    """What a listener says to every client. ``patience`` is the seconds a login may take; ``attributes``: statements
+    may come with some.
+    """
 
     version: str
     plugin: str
@@ -75,6 +77,12 @@ class Terms:
     patience: float
     tls: ssl.SSLContext | None = None
     tls_required: bool = False
+    attributes: bool = False
+
+    @property
+    def capabilities(self) -> int:
+        """What the greeting offers."""
+        return offered(tls=self.tls is not None, attributes=self.attributes)
 
 
 class CommandPhase(Protocol):
@@ -173,7 +181,7 @@ class Handshake(asyncio.BufferedProtocol):
             self._end(early_error(error))
             return
         self._scramble = scramble_of(self._reception.random(SCRAMBLE_LENGTH))
-        capabilities = offered(tls=terms.tls is not None)
+        capabilities = terms.capabilities
         self._send(
             Greeting(terms.version, number, self._scramble, capabilities, terms.plugin, terms.collation).payload()
         )
@@ -273,7 +281,7 @@ class Handshake(asyncio.BufferedProtocol):
     def _read_response(self, payload: bytes) -> None:
         terms = self._reception.terms
         try:
-            response = read_response(payload, offered(tls=terms.tls is not None))
+            response = read_response(payload, terms.capabilities)
         except OldClient:
             self._end(early_error(OLD_CLIENT()))
             return

@@ -49,6 +49,7 @@ class Listener:
             patience=config.limits.connect_timeout,
             tls=tls_context(config.tls) if config.tls is not None else None,
             tls_required=config.tls is not None and config.tls.required,
+            attributes=facts.flavour is Flavour.MYSQL,
         )
         self.accounts = Accounts(config.users)
         self.keys = RsaKeys()

@@ -51,6 +51,7 @@ from vgate.planner.plan import (
 from vgate.planner.resolve import fast_point, number_point
 from vgate.query import grants
 from vgate.query.asking import SequenceWords, may_concern
+from vgate.query.attributes import FUNCTION, QueryAttributes
 from vgate.query.cache import Cached, Slots
 from vgate.query.catalog import Catalog
 from vgate.query.clients import Clients
@@ -110,6 +111,7 @@ class Conversation(FastPath):
         self.tables = TableStatements(self)
         self.variables = UserVariables(self)
         self.by_name = NamedStatements(self)
+        self.attributes = QueryAttributes()
         self.mode = LexMode()
         self.running = b""  # the statement that runs as a task, since ``began``
         self.began = 0.0
@@ -175,6 +177,8 @@ class Conversation(FastPath):
         """Answer one statement; False if its answer was an error the server gave."""
         given = text
         text, shape, slots = await self.read(text)
+        if FUNCTION in shape.lower() and self.has_attributes:
+            text, shape, slots = await self.read(self.attributes.spoken(text, self.session, self.lexer, self.mode))
         first = _FIRST_WORD.match(shape)
         word = first[1].lower() if first else b""
         if not word and _NOTHING.fullmatch(shape):
@@ -213,6 +217,12 @@ class Conversation(FastPath):
         if cached.found.pins == VARIABLE:
             return await self.variables.statement(text, cached, slots, out)
         return await self.execute(cached, self.call(text, slots, out, cached))
+
+    @property
+    def has_attributes(self) -> bool:
+        """True in front of MySQL; MariaDB knows no such function."""
+        facts = self.gate.cluster.facts_for(self.session.target.keyspace)
+        return facts.flavour is Flavour.MYSQL
 
     async def _asked(
         self, word: bytes, text: bytes, shape: bytes, slots: Slots, out: Output

@@ -36,9 +36,10 @@ from vgate.errors import (
 from vgate.planner.build import syntax_error
 from vgate.planner.plan import Access, AnyShard, Insert, Pass, Planned, Refuse, Route, Schemas, VindexRows
 from vgate.query.asking import ASKS
+from vgate.query.attributes import FUNCTION, parametrised
 from vgate.query.cache import Cached
 from vgate.query.known import KnownExecution, known_execution
-from vgate.query.mixed import Mixed, mixed
+from vgate.query.mixed import Mixed, bigint, mixed
 from vgate.query.sequence_ddl import CREATE_COLUMNS, WORDS
 from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.session.session import Diagnostic
@@ -84,7 +85,15 @@ class SequenceLook:
     text: bytes
 
 
-Own = Statement | Asking | Mixed | SequenceLook | SequenceStatement
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """A statement that asks for query attributes, of these names."""
+
+    mixed: Mixed
+    names: list[bytes]
+
+
+Own = Statement | Asking | Attributed | Mixed | SequenceLook | SequenceStatement
 """What the session answers itself."""
 
 READ_ONLY: Final = 1
@@ -193,6 +202,8 @@ class PreparedStatements:
             await conversation.own.sequence_of(own)
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, (_NEXTVAL,)), sequence)
             return
+        if own is None and FUNCTION in template.shape.lower() and conversation.has_attributes:
+            own = Attributed(*parametrised(template, conversation.session, conversation.lexer, conversation.mode))
         own = own or await self._of_sequences(template)
         if isinstance(own, Asking):
             columns = tuple(bigint_column(item.name).payload() for item in own.items)
@@ -202,8 +213,9 @@ class PreparedStatements:
             handle = await self._show(own.text, await conversation.asking.definitions.place())
             self._answer(template, own, handle, sequence)
             return
-        if isinstance(own, Mixed):
-            place, text = await self._place(own.template)
+        if isinstance(own, Attributed | Mixed):
+            known = own.template if isinstance(own, Mixed) else own.mixed.template
+            place, text = await self._place(known)
             handle = await self._show(text, place)
             handle = replace(handle, parameters=(_PARAMETER,) * template.parameters)
             self._answer(template, own, handle, sequence)
@@ -351,7 +363,11 @@ class PreparedStatements:
             asking, values = await conversation.asking.values_of(template.text)
             now = mixed(template, asking, conversation.mode)
             own, template = None, now.template
-            bound, payload, ahead = now.bound(bound, ahead, values)
+            bound, payload, ahead = now.bound(bound, ahead, map(bigint, values))
+        elif isinstance(own, Attributed):
+            given, template = conversation.attributes.values(own.names), own.mixed.template
+            bound, payload, ahead = own.mixed.bound(bound, ahead, given)
+            own = None
         literals = self.literals(bound)
         if own is not None or conversation.own.answers_itself(template.shape):
             await conversation.statement(template.filled(literals), out)

@@ -106,7 +106,7 @@ def read_execution(
         elif kind == NULL or bitmap[index >> 3] >> (index & 7) & 1:
             parameters.append(Parameter(kind, unsigned, None))
         else:
-            value, at = _value(payload, at, kind)
+            value, at = read_value(payload, at, kind)
             parameters.append(Parameter(kind, unsigned, value))
     return Execution(statement_id, flags, types, bitmap, values_at, parameters)
 
@@ -140,7 +140,8 @@ class UnknownType(MalformedPacket):
     """A parameter's type is none that a parameter may have."""
 
 
-def _value(payload: bytes, at: int, kind: int) -> tuple[bytes, int]:
+def read_value(payload: bytes, at: int, kind: int) -> tuple[bytes, int]:
+    """The value at ``at``, without its length, and where it ends. Raises MalformedPacket."""
     width = _FIXED.get(kind)
     if width is None:
         if kind in _TEMPORAL:
