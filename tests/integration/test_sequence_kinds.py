@@ -259,6 +259,19 @@ def test_prepared_selects_of_values_and_other_things(client: Client) -> None:
         prepared.execute(select)
 
 
+def test_tables_of_type_sequence(client: Client) -> None:
+    """As MariaDB lists its own, for those who ask for them (SQLAlchemy)."""
+    client.run("use product", "create sequence s", "create simple sequence T", "use customer", "create sequence other")
+    asked = "select table_name from information_schema.tables where table_type = 'SEQUENCE'"
+    assert client.column(f"{asked} and table_schema = 'product' order by 1") == ["T", "s"]
+    assert client.column(f"{asked} and table_schema = database()") == ["other"]
+    assert client.column(f"{asked} and table_name = 's' and table_schema = 'customer'") == []
+    assert client.column(f"{asked.replace('SEQUENCE', 'BASE TABLE')} and table_schema = 'customer'") == []
+    prepared = Prepared(client)
+    listed = prepared.prepare(f"{asked} and table_schema = 'product' and engine is not null and table_name = 's'")
+    assert prepared.execute(listed) == [b"\0\0\1s"]
+
+
 def test_prepared_looks_at_definitions(client: Client) -> None:
     """They belong to the keyspace that was in use when they were prepared, as with a server."""
     client.run("create simple sequence s increment by 7", "create sequence t")

@@ -24,7 +24,7 @@ from vgate.errors import (
 )
 from vgate.planner.plan import Const, NextValue
 from vgate.query.grants import check
-from vgate.query.sequence_ddl import WORDS, SequenceStatements
+from vgate.query.sequence_ddl import OF_TYPE, WORDS, SequenceStatements
 from vgate.sequences.definition import key_of
 from vgate.session.session import Diagnostic, Session
 from vgate.sql.nextval import Asking, SequenceCall, answered, find_asking
@@ -259,7 +259,7 @@ class SequenceWords:
 
 def may_concern(shape: bytes) -> bool:
     """True if a statement may be about sequences: it is looked at each time, as others can be made at any moment."""
-    return ASKS.search(shape) is not None or WORDS.search(shape) is not None
+    return any(one.search(shape) is not None for one in (ASKS, WORDS, OF_TYPE))
 
 
 def _column(label: bytes, *, nullable: bool) -> ColumnDefinition:

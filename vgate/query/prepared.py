@@ -18,7 +18,6 @@ from vgate.engine.cursor import Cursor
 from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of, text_for
-from vgate.engine.single import run_single
 from vgate.engine.vindex_rows import without_rows
 from vgate.errors import (
     EMPTY_QUERY,
@@ -34,13 +33,13 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.planner.build import syntax_error
-from vgate.planner.plan import Access, AnyShard, Insert, Pass, Planned, Refuse, Route, Schemas, VindexRows
+from vgate.planner.plan import AnyShard, Insert, Pass, Planned, Refuse, Route, Schemas, VindexRows
 from vgate.query.asking import ASKS
 from vgate.query.attributes import FUNCTION, parametrised
 from vgate.query.cache import Cached
 from vgate.query.known import KnownExecution, known_execution
 from vgate.query.mixed import Mixed, bigint, mixed
-from vgate.query.sequence_ddl import CREATE_COLUMNS, WORDS
+from vgate.query.sequence_ddl import CREATE_COLUMNS, OF_TYPE, WORDS
 from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.session.session import Diagnostic
 from vgate.sql.lexer import LexError, VersionedComment
@@ -251,7 +250,7 @@ class PreparedStatements:
         conversation = self._conversation
         if conversation.session.target.shard is not None:
             return None
-        if WORDS.search(template.shape) is not None:
+        if WORDS.search(template.shape) is not None or OF_TYPE.search(template.shape) is not None:
             look = conversation.asking.definitions.look(template.text, template.shape)
             if look is not None:
                 return SequenceLook(look)
@@ -356,7 +355,7 @@ class PreparedStatements:
         if isinstance(own, SequenceLook):
             call = conversation.call(own.text, [], out, None)
             call.execution = Execution(own.text, bound, payload, _ahead(statement))
-            await run_single(call, await conversation.asking.definitions.place(), own.text, Access.READ)
+            await conversation.asking.definitions.ask(call)
             return
         ahead = _ahead(statement)
         if isinstance(own, Mixed):  # with the sequences that there are by now

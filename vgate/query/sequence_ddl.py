@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, assert_never
 
+from vgate.engine.call import Call
 from vgate.engine.output import Output
 from vgate.engine.single import run_single
 from vgate.errors import (
@@ -20,15 +21,20 @@ from vgate.errors import (
     UNSUPPORTED,
     WRITE_DENIED,
     SqlError,
+    VgateError,
 )
 from vgate.planner.implicit import owns_sequence, sequence_of
 from vgate.planner.plan import Access
 from vgate.query.grants import check_keyspace
+from vgate.query.speaking import speak
+from vgate.query.ties import bare, speaks
 from vgate.sequences import table
+from vgate.sequences.catalog import metadata_keyspace
 from vgate.sequences.definition import Kind, key_of, statement_of
 from vgate.sequences.kinds import Sequences
 from vgate.session.session import Diagnostic
 from vgate.sql.lexer import TokenKind
+from vgate.sql.literals import read_literal
 from vgate.sql.names import name_of
 from vgate.sql.sequences import (
     AlterSequence,
@@ -52,6 +58,9 @@ if TYPE_CHECKING:
 
 WORDS: Final = re.compile(rb"\bsequences?\b", re.I)
 """What is in the shape of every such statement."""
+
+OF_TYPE: Final = re.compile(rb"\btables\b.*\btable_type\b", re.I | re.DOTALL)
+"""What is in the shape of a query for information_schema's tables of one type: MariaDB has sequences among them."""
 
 FIRST_WORDS: Final = frozenset({b"create", b"alter", b"rename", b"drop", b"show"})
 _SCHEMA: Final = re.compile(rb"\binformation_schema\b", re.I)
@@ -79,10 +88,11 @@ class SequenceStatements:
 
         ``word`` is its first one. Raises SqlError.
         """
+        if word == b"select":
+            asked = self.look(text, shape)
+            return None if asked is None else await self._ask(asked, out)
         if WORDS.search(shape) is None:
             return None
-        if word == b"select":
-            return await self._information_schema(text, shape, out)
         statement = recognise_sequence(text, self._conversation.mode) if word in FIRST_WORDS else None
         return None if statement is None else await self._run(statement, out)
 
@@ -246,17 +256,19 @@ class SequenceStatements:
         if WORDS.search(shape) is None:
             return False
         if _SCHEMA.search(shape) is not None:
-            return self._schema_table(text) is not None
+            return self._schema_table(text, "sequences") is not None
         return recognise_sequence(text, self._conversation.mode) is not None
 
     def look(self, text: bytes, shape: bytes) -> bytes | None:
         """What shows the same on the metadata keyspace's server, for a statement that only shows definitions; None for
         any other.
         """
+        if _SCHEMA.search(shape) is not None:
+            if OF_TYPE.search(shape) is not None:
+                return self._of_type(text)
+            return self._of_information_schema(text) if WORDS.search(shape) is not None else None
         if WORDS.search(shape) is None:
             return None
-        if _SCHEMA.search(shape) is not None:
-            return self._of_information_schema(text)
         statement = recognise_sequence(text, self._conversation.mode)
         return self._shown(statement) if isinstance(statement, ShowSequences) else None
 
@@ -264,21 +276,42 @@ class SequenceStatements:
         """Where a look is answered. Raises NO_METADATA_KEYSPACE."""
         return await self._own.ready(), 0
 
-    async def _information_schema(self, text: bytes, shape: bytes, out: Output) -> bool | None:
-        """Answer a SELECT of INFORMATION_SCHEMA.SEQUENCES; None for any other."""
-        asked = self._of_information_schema(text) if _SCHEMA.search(shape) is not None else None
-        return None if asked is None else await self._ask(asked, out)
-
     def _of_information_schema(self, text: bytes) -> bytes | None:
-        place = self._schema_table(text)
-        if place is None:
-            return None
-        start, end, alias = place
-        login = self._session.login
-        listed = table.shown(None if login.keyspaces is None else frozenset(login.keyspaces)).encode()
-        return text[:start] + listed + alias + text[end:]
+        """A SELECT of INFORMATION_SCHEMA.SEQUENCES, over where these are kept; None for any other."""
+        place = self._schema_table(text, "sequences")
+        return None if place is None else self._over(text, place, table.shown(self._visible))
 
-    def _schema_table(self, text: bytes) -> tuple[int, int, bytes] | None:
+    def _of_type(self, text: bytes) -> bytes | None:
+        """A SELECT of the tables whose type is SEQUENCE, likewise; None for any other, or where vgate can have none."""
+        mode = self._conversation.mode
+        tokens = self._conversation.lexer.tokens(text)
+        raws = [text[token.start : token.end] for token in tokens]
+        words = [raw.lower().strip(b"`") for raw in raws]
+        asks = any(
+            words[index : index + 2] == [b"table_type", b"="]
+            and words[index - (3 if words[index - 1] == b"." else 1)] in (b"where", b"and")
+            and tokens[index + 2].kind is TokenKind.STRING and read_literal(raws[index + 2], mode).value == b"SEQUENCE"
+            for index in range(len(tokens) - 2)
+        )  # fmt: skip
+        if not asks or {b"or", b"||", b"union", b"join"} & set(words) or words.count(b"from") > 1:
+            return None
+        try:
+            metadata_keyspace(self._conversation.gate.cluster.vschema)
+        except VgateError:
+            return None
+        place = self._schema_table(text, "tables")
+        return None if place is None else self._over(text, place, table.shown_as_tables(self._visible))
+
+    @property
+    def _visible(self) -> frozenset[str] | None:
+        keyspaces = self._session.login.keyspaces
+        return None if keyspaces is None else frozenset(keyspaces)
+
+    def _over(self, text: bytes, place: tuple[int, int, bytes], derived: str) -> bytes:
+        start, end, alias = place
+        return text[:start] + derived.encode() + alias + text[end:]
+
+    def _schema_table(self, text: bytes, name: str) -> tuple[int, int, bytes] | None:
         """Where the name stands, and what must follow it. Raises UNSUPPORTED where other tables are named, too."""
         tokens = self._conversation.lexer.tokens(text)
         words = [text[token.start : token.end].lower() for token in tokens]
@@ -286,13 +319,13 @@ class SequenceStatements:
             name_of(text, token, self._conversation.mode).lower() if token.kind in _NAMES else "" for token in tokens
         ]
         for index in range(len(tokens) - 2):
-            if (names[index], words[index + 1], names[index + 2]) != ("information_schema", b".", "sequences"):
+            if (names[index], words[index + 1], names[index + 2]) != ("information_schema", b".", name):
                 continue
             after = words[index + 3] if index + 3 < len(words) else b""
             if words[index - 1] not in (b"from", b"join", b",") or after == b".":
                 continue
             if words.count(b"from") > 1 or b"join" in words or after == b",":
-                raise UNSUPPORTED(construct="INFORMATION_SCHEMA.SEQUENCES together with other tables")
+                raise UNSUPPORTED(construct=f"INFORMATION_SCHEMA.{name.upper()} together with other tables")
             named = bool(after) and after not in _NO_ALIAS and (after == b"as" or names[index + 3] != "")
             start, end = tokens[index].start, tokens[index + 2].end
             return start, end, b"" if named else b" as " + text[tokens[index + 2].start : end]
@@ -300,8 +333,14 @@ class SequenceStatements:
 
     async def _ask(self, text: bytes, out: Output) -> bool:
         """Ask the metadata keyspace's server. Raises NO_METADATA_KEYSPACE."""
+        return await self.ask(self._conversation.call(text, [], out, None))
+
+    async def ask(self, call: Call) -> bool:
+        """Ask the metadata keyspace's server for what ``look`` has found. Raises NO_METADATA_KEYSPACE."""
         place = await self.place()
-        return await run_single(self._conversation.call(text, [], out, None), place, text, Access.READ)
+        if speaks(bare(call.text, call.lexer)):
+            speak(call, place[0])
+        return await run_single(call, place, call.text, Access.READ)
 
     @property
     def _own(self) -> Sequences:

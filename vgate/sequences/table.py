@@ -10,6 +10,7 @@ before it is committed; each names the ``epoch`` it was made for, so that none i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from vgate.errors import BUG
@@ -174,6 +175,24 @@ def shown(keyspaces: frozenset[str] | None) -> str:
         ("MAX_VALUE", f"if({simple}, cast(max_value as char), 'N/A')"),
         ("CYCLE", f"if({simple}, if(cycle, 'Y', 'N'), 'N/A')"), ("TYPE", "kind"), ("PHY_SEQ_NAME", "'N/A'"),
     )  # fmt: skip
+    return _derived(columns, keyspaces)
+
+
+def shown_as_tables(keyspaces: frozenset[str] | None) -> str:
+    """All sequences as MariaDB has its own among ``information_schema.tables``, as a derived table."""
+    unknown = (
+        "TABLE_ROWS AVG_ROW_LENGTH DATA_LENGTH MAX_DATA_LENGTH INDEX_LENGTH DATA_FREE AUTO_INCREMENT CREATE_TIME"
+        " UPDATE_TIME CHECK_TIME TABLE_COLLATION CHECKSUM CREATE_OPTIONS MAX_INDEX_LENGTH"
+    )
+    columns = (
+        ("TABLE_CATALOG", "'def'"), ("TABLE_SCHEMA", "schema_name"), ("TABLE_NAME", "name"),
+        ("TABLE_TYPE", "'SEQUENCE'"), ("ENGINE", "'InnoDB'"), ("VERSION", "10"), ("ROW_FORMAT", "'Dynamic'"),
+        ("TABLE_COMMENT", "''"), ("TEMPORARY", "'N'"), *((name, "null") for name in unknown.split()),
+    )  # fmt: skip
+    return _derived(columns, keyspaces)
+
+
+def _derived(columns: Iterable[tuple[str, str]], keyspaces: frozenset[str] | None) -> str:
     which = ""
     if keyspaces is not None:
         which = f" where schema_name in ({', '.join(map(text, sorted(keyspaces))) or 'null'})"
