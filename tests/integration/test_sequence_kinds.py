@@ -20,11 +20,11 @@ import mysql.connector
 import pymysql
 import pytest
 import yaml
-from pymysql.constants import COMMAND, FIELD_TYPE
 
 from tests.fix_oracle import Answer, ask
 from tests.fix_servers import REPOSITORY, Cluster
 from tests.fix_vgate import PASSWORD, USER, StartVgate, VgateProcess
+from tests.integration.executing import Prepared
 from vgate.sql.versioned import Flavour
 
 VSCHEMA = """
@@ -176,42 +176,6 @@ def test_values_stand_in_inserts_on_shards(client: Client) -> None:
     assert client.column("select uname from customer where id = s.currval") == ["5"]
 
 
-class Prepared:
-    """Prepared statements over the binary protocol, which PyMySQL does not speak."""
-
-    def __init__(self, client: Client) -> None:
-        self._connection = client.session
-
-    def prepare(self, sql: str) -> bytes:
-        """The statement's id."""
-        connection = self._connection
-        connection._execute_command(COMMAND.COM_STMT_PREPARE, sql)
-        head = connection._read_packet()._data
-        columns, parameters = struct.unpack_from("<HH", head, 5)
-        for count in (parameters, columns):
-            for _ in range(count + 1 if count else 0):
-                connection._read_packet()
-        return bytes(head[1:5])
-
-    def execute(self, statement: bytes, *parameters: int) -> list[bytes]:
-        """Its packets: an OK, or the rows."""
-        connection = self._connection
-        bound = b""
-        if parameters:
-            types = struct.pack("<BB", FIELD_TYPE.LONGLONG, 0) * len(parameters)
-            bound = b"\0\1" + types + struct.pack(f"<{len(parameters)}q", *parameters)
-        connection._execute_command(COMMAND.COM_STMT_EXECUTE, statement + struct.pack("<BI", 0, 1) + bound)
-        first = connection._read_packet()._data
-        if first[0] == 0:
-            return [bytes(first)]
-        for _ in range(first[0] + 1):
-            connection._read_packet()
-        rows: list[bytes] = []
-        while (data := bytes(connection._read_packet()._data))[0] != 0xFE:
-            rows.append(data)
-        return rows
-
-
 def test_a_sequence_that_was_not_there_when_it_was_first_asked(client: Client) -> None:
     for _ in range(3):
         assert client.error("select late.NEXTVAL")[0] in (1109, 1054)
@@ -221,7 +185,7 @@ def test_a_sequence_that_was_not_there_when_it_was_first_asked(client: Client) -
 
 def test_prepared_statements(client: Client) -> None:
     client.run("use customer", CUSTOMER, "create simple sequence s")
-    prepared = Prepared(client)
+    prepared = Prepared(client.session)
     select, many = prepared.prepare("select s.nextval"), prepared.prepare("select nextval(s) from dual where count = ?")
     insert = prepared.prepare("insert into customer (id, uname) values (s.nextval, ?)")
     for value in (1, 2):
@@ -251,7 +215,7 @@ def test_prepared_selects_of_values_and_other_things(client: Client) -> None:
         assert cursor.fetchall() == [(7, "x")]
         cursor.execute("select connection_id() > 0, s.currval, now() is null")
         assert cursor.fetchall() == [(1, 7, 0)]
-    prepared = Prepared(client)
+    prepared = Prepared(client.session)
     select = prepared.prepare("select s.nextval, @v")
     assert prepared.execute(select) == [b"\0\0" + struct.pack("<q", 8) + b"\3var"]
     client.run("drop sequence s")
@@ -267,7 +231,7 @@ def test_tables_of_type_sequence(client: Client) -> None:
     assert client.column(f"{asked} and table_schema = database()") == ["other"]
     assert client.column(f"{asked} and table_name = 's' and table_schema = 'customer'") == []
     assert client.column(f"{asked.replace('SEQUENCE', 'BASE TABLE')} and table_schema = 'customer'") == []
-    prepared = Prepared(client)
+    prepared = Prepared(client.session)
     listed = prepared.prepare(f"{asked} and table_schema = 'product' and engine is not null and table_name = 's'")
     assert prepared.execute(listed) == [b"\0\0\1s"]
 
@@ -275,7 +239,7 @@ def test_tables_of_type_sequence(client: Client) -> None:
 def test_prepared_looks_at_definitions(client: Client) -> None:
     """They belong to the keyspace that was in use when they were prepared, as with a server."""
     client.run("create simple sequence s increment by 7", "create sequence t")
-    prepared = Prepared(client)
+    prepared = Prepared(client.session)
     shown, made = prepared.prepare("show sequences like 's%'"), prepared.prepare("show create sequence s")
     listed = prepared.prepare("select name from information_schema.sequences where increment_by = ?")
     client.run("use customer")
