@@ -334,6 +334,23 @@ def test_others_wait_while_a_column_is_added(free: VgateProcess, client: Connect
         assert len(set(ids(other, "f"))) == 4
 
 
+def test_a_transaction_that_goes_on_to_another_shard_is_let_through(free: VgateProcess, client: Connection) -> None:
+    """Who has the table on one shard and wants it on the other does not wait for the ALTER that waits for him."""
+    ok(client, "alter vschema on customer.f add vindex hash(cid) using hash")
+    ok(client, "create table f (cid bigint not null, n int)")
+    ok(client, "insert into f values (1, 1), (4, 4)")
+    for first, then in ((1, 4), (4, 1)):
+        with closing(free.connect("customer")) as other:
+            ok(other, "begin")
+            ok(other, f"update f set n = 9 where cid = {first}")
+            adding = Later(client, "alter table f add id bigint auto_increment primary key")
+            ok(other, f"update f set n = 9 where cid = {then}")
+            ok(other, "commit")
+            assert adding.result().error is None
+        assert len(set(ids(client, "f"))) == 2
+        ok(client, "alter table f drop column id")
+
+
 def test_what_one_server_refuses_of_a_column_that_counts(free: VgateProcess, client: Connection) -> None:
     for statement, code in (
         ("create table t (cid bigint primary key, id bigint auto_increment)", 1075),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -17,13 +17,17 @@ from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
 from vgate.engine.single import read_warnings
 from vgate.engine.write import at_once, combined
-from vgate.errors import ADD_PARTIAL, BUG, SqlError, VgateError
+from vgate.errors import ADD_PARTIAL, BUG, ServerError, SqlError, VgateError
 from vgate.planner.implicit import Definition
 from vgate.session.session import Diagnostic
 from vgate.sql.names import backquoted
 from vgate.transactions.scope import Place, to_its_end
 from vgate.wire.packets import Ok
 
+LOCKS_WITHIN: Final = 50.0
+"""Seconds to wait for those who use the table, as long as InnoDB's own wait for a row."""
+
+_WAITED: Final = 1205
 _NO_SUCH_COLUMN: Final = 1091
 
 Settle = Callable[[int], Awaitable[None]]
@@ -41,10 +45,11 @@ async def number_rows(call: Call, definition: Definition, settle: Settle) -> Ok:
     places = [(keyspace, index) for index in range(len(shards))]
     connections: dict[Place, BackendConnection] = {}
     try:
-        for place in places:  # one after the other, as all who lock a table do
-            connections[place] = connection = await call.scope.take(place)
-            await connection.query(b"LOCK TABLES %b WRITE" % backquoted(definition.table.table))
-            own = f"auto_increment_increment = {len(places)}, auto_increment_offset = {place[1] + 1}"
+        for place in places:
+            connections[place] = await call.scope.take(place)
+        await _lock(list(connections.values()), backquoted(definition.table.table))
+        for (_, index), connection in connections.items():
+            own = f"auto_increment_increment = {len(places)}, auto_increment_offset = {index + 1}"
             await connection.query(f"SET {own}")
         numbering = _Numbering(call, definition, connections)
         answer = await numbering.add()
@@ -52,6 +57,41 @@ async def number_rows(call: Call, definition: Definition, settle: Settle) -> Ok:
         return answer
     finally:
         await to_its_end(_let_go(call, connections))
+
+
+async def _lock(connections: Sequence[BackendConnection], table: bytes) -> None:
+    """Lock the table on every shard. Raises the server's error for a wait that was too long.
+
+    A transaction that has the table on one shard may be about to use it on another: so no shard is waited for long
+    while others are locked, but all are let go, and tried again.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + LOCKS_WITHIN
+    waits = [(await one.rows("SELECT @@lock_wait_timeout"))[0][0] for one in connections]
+    try:
+        for one in connections:
+            await one.query("SET lock_wait_timeout = 1")
+        while True:
+            try:
+                for one in connections:
+                    await one.query(b"LOCK TABLES %b WRITE" % table)
+                return
+            except ServerError as error:
+                for one in connections:
+                    await one.query("UNLOCK TABLES")
+                if error.errno != _WAITED or loop.time() > until:
+                    raise
+    finally:
+        await to_its_end(_wait_again(connections, waits))
+
+
+async def _wait_again(connections: Sequence[BackendConnection], waits: Sequence[bytes | None]) -> None:
+    for one, wait in zip(connections, waits, strict=True):
+        if one.usable:
+            try:
+                await one.query(b"SET lock_wait_timeout = %b" % (wait or b"DEFAULT"))
+            except (SqlError, VgateError):
+                one.close()
 
 
 async def _let_go(call: Call, connections: Mapping[Place, BackendConnection]) -> None:
