@@ -220,6 +220,7 @@ def test_rename_drop_and_truncate_carry_it_along(free: VgateProcess, client: Con
     ok(client, "create table b like a")
     ok(client, "insert into a (n) values (1), (2), (3)")
     assert sequences(client) == ["AUTO_SEQ_a", "AUTO_SEQ_b"]
+    assert ok(client, "select * from information_schema.tables where table_type = 'SEQUENCE'").rows == ()
     ok(client, "rename table a to tmp, b to a, tmp to b")
     assert ok(client, "insert into b (n) values (4)").insert_id == 4
     assert ids(client, "b") == [1, 2, 3, 4]

@@ -231,6 +231,8 @@ def test_tables_of_type_sequence(client: Client) -> None:
     assert client.column(f"{asked} and table_schema = database()") == ["other"]
     assert client.column(f"{asked} and table_name = 's' and table_schema = 'customer'") == []
     assert client.column(f"{asked.replace('SEQUENCE', 'BASE TABLE')} and table_schema = 'customer'") == []
+    client.run("create sequence AUTO_SEQUENCE")
+    assert client.column(f"{asked} and table_schema = 'customer' order by 1") == ["AUTO_SEQUENCE", "other"]
     prepared = Prepared(client.session)
     listed = prepared.prepare(f"{asked} and table_schema = 'product' and engine is not null and table_name = 's'")
     assert prepared.execute(listed) == [b"\0\0\1s"]

@@ -16,6 +16,7 @@ from typing import Final
 from vgate.errors import BUG
 from vgate.sequences.definition import MAXIMUM, Definition, Kind
 from vgate.vschema.model import TableName
+from vgate.vschema.names import OWN_SEQUENCE
 
 SEQUENCES: Final = "vgate_sequence"
 NODES: Final = "vgate_node"
@@ -179,7 +180,9 @@ def shown(keyspaces: frozenset[str] | None) -> str:
 
 
 def shown_as_tables(keyspaces: frozenset[str] | None) -> str:
-    """All sequences as MariaDB has its own among ``information_schema.tables``, as a derived table."""
+    """All sequences as MariaDB has its own among ``information_schema.tables``, as a derived table; without those that
+    belong to tables, of which one server would have none.
+    """
     unknown = (
         "TABLE_ROWS AVG_ROW_LENGTH DATA_LENGTH MAX_DATA_LENGTH INDEX_LENGTH DATA_FREE AUTO_INCREMENT CREATE_TIME"
         " UPDATE_TIME CHECK_TIME TABLE_COLLATION CHECKSUM CREATE_OPTIONS MAX_INDEX_LENGTH"
@@ -189,12 +192,12 @@ def shown_as_tables(keyspaces: frozenset[str] | None) -> str:
         ("TABLE_TYPE", "'SEQUENCE'"), ("ENGINE", "'InnoDB'"), ("VERSION", "10"), ("ROW_FORMAT", "'Dynamic'"),
         ("TABLE_COMMENT", "''"), ("TEMPORARY", "'N'"), *((name, "null") for name in unknown.split()),
     )  # fmt: skip
-    return _derived(columns, keyspaces)
+    return _derived(columns, keyspaces, f"left(name, {len(OWN_SEQUENCE)}) <> {text(OWN_SEQUENCE)}")
 
 
-def _derived(columns: Iterable[tuple[str, str]], keyspaces: frozenset[str] | None) -> str:
-    which = ""
+def _derived(columns: Iterable[tuple[str, str]], keyspaces: frozenset[str] | None, besides: str = "true") -> str:
+    which = f" where {besides}"
     if keyspaces is not None:
-        which = f" where schema_name in ({', '.join(map(text, sorted(keyspaces))) or 'null'})"
+        which += f" and schema_name in ({', '.join(map(text, sorted(keyspaces))) or 'null'})"
     listed = ", ".join(f"{expression} as `{label}`" for label, expression in columns)
     return f"(select {listed} from {SEQUENCES}{which})"
