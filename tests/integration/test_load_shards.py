@@ -107,10 +107,53 @@ def test_ids_come_from_the_sequence(loading: Oracle, tmp_path: Path) -> None:
     assert min(shards) > 9000
 
 
+ID_FORMS = {
+    "": b"\\N\ta\n0\tb\n5000\tc\n\\N\td\n7\te\n",
+    "fields terminated by ',' optionally enclosed by '\"'": b'NULL,"a"\n"0",b\n"5000","c"\nNULL,d\n7,"e"\n',
+    "fields terminated by '::' lines terminated by '!'": b"\\N::a!0::b!5000::c!\\N::d!7::e",
+}
+
+
+@pytest.mark.parametrize("form", ID_FORMS)
+def test_ids_in_the_place_of_null_and_zero(loading: Oracle, tmp_path: Path, form: str) -> None:
+    """Ids that rows bring come first, so that no other row of the piece gets one of them."""
+    for statement in (
+        "create table product.customer_seq (id int primary key, next_id bigint, cache bigint)"
+        " comment 'vitess_sequence'",
+        "insert into product.customer_seq values (0, 4999, 100)", "delete from customer",
+    ):
+        assert ask(loading.vgate, statement).error is None, statement
+    path = tmp_path / "file"
+    path.write_bytes(ID_FORMS[form])
+    answer = ask(loading.vgate, f"load data local infile '{path}' into table customer {form} (customer_id, uname)")
+    assert answer.error is None
+    assert answer.affected == 5
+    if not form:  # as the last of the columns
+        path.write_bytes(b"a2\t\\N\nb2\t0\nc2\t5500\ne2\t8\n")
+        sql = f"load data local infile '{path}' into table customer (uname, customer_id)"
+        assert ask(loading.vgate, sql).affected == 4
+    rows = {name: number for number, name in ask(loading.vgate, "select customer_id, uname from customer").rows}
+    assert (rows["c"], rows["e"]) == (5000, 7)
+    assert rows["a"] > 5000
+    assert (rows["b"], rows["d"]) == (rows["a"] + 1, rows["a"] + 2)
+    if not form:
+        assert (rows["c2"], rows["e2"]) == (5500, 8)
+        assert ask(loading.vgate, "select last_insert_id()").rows == ((rows["a2"],),)
+    assert len(set(rows.values())) == len(rows)
+    for name in rows:
+        found = ask(loading.vgate, f"select uname from customer where customer_id = {rows[name]}")
+        assert found.rows == ((name,),), "a row is on its shard"
+    ask(loading.vgate, "set sql_mode = 'NO_AUTO_VALUE_ON_ZERO'")
+    path.write_bytes(b"0\tz\n")
+    answer = ask(loading.vgate, f"load data local infile '{path}' into table customer (customer_id, uname)")
+    assert answer.error is not None
+    assert "row 1" in answer.error[1]
+
+
 def test_all_or_nothing(loading: Oracle, tmp_path: Path) -> None:
     path = tmp_path / "file"
     lines = b"".join(b"%d\tx\t%d\n" % (number, number) for number in range(100, 50_000))
-    path.write_bytes(lines + b"\\N\tx\t1\n" + lines)
+    path.write_bytes(lines + b"id\tx\t1\n" + lines)
     sql = f"load data local infile '{path}' into table customer (customer_id, uname, n)"
     answer = ask(loading.vgate, sql)
     assert answer.error is not None

@@ -1,8 +1,9 @@
 """LOAD DATA LOCAL INFILE into a sharded table: each line of the client's file to its shard, all of it or nothing.
 
 Every shard runs the client's own statement and gets its lines as they stand in the file, so that it makes of them what
-one server would; an id from a sequence is put in front of a line as one more field. Of the file no more is kept than a
-piece and the line at hand. How lines are told apart is in ``sql.loadrows``. It does not know how it was planned.
+one server would; an id from a sequence is put in front of a line as one more field, or in the place of NULL and 0. Of
+the file no more is kept than a piece and the line at hand. How lines are told apart is in ``sql.loadrows``. It does not
+know how it was planned.
 
 Invariants
 1. The client is asked for its file only when every shard waits for one, and is answered only when all has been taken.
@@ -49,7 +50,9 @@ _WHOLE: Final = re.compile(rb"[1-9]\d{0,18}")
 class LoadRun:
     """One LOAD DATA under way."""
 
-    def __init__(self, call: Call, plan: Load, sequences: EverySequence, *, largest_row: int) -> None:
+    def __init__(
+        self, call: Call, plan: Load, sequences: EverySequence, *, largest_row: int, no_auto_value_on_zero: bool
+    ) -> None:
         self.call = call
         self.plan = plan
         self.sequences = sequences
@@ -58,7 +61,9 @@ class LoadRun:
         self.servers = call.scope.cluster.keyspaces[keyspace]
         self.places: list[Place] = [(keyspace, index) for index in range(len(self.servers.keyspace.shards))]
         self.numbers: dict[Place, array[int]] = {place: array("q") for place in self.places}
-        self.rows = FileRows(plan.head.format, len(plan.columns))
+        self.listed_id = plan.generated.position if plan.generated is not None else None
+        self.rows = FileRows(plan.head.format, len(plan.columns), self.listed_id)
+        self.counts_zero = not no_auto_value_on_zero
         self.charset = ""
         self.count = 0
         self.first_id = 0
@@ -174,22 +179,20 @@ class LoadRun:
             await asyncio.sleep(0)
 
     async def _send(self, data: bytes, batch: list[FileRow], connections: Mapping[Place, BackendConnection]) -> None:
-        ids = await self._ids(len(batch))
+        ids = await self._ids(batch)
         parts: dict[Place, list[bytes]] = {}
-        for offset, row in enumerate(batch):
+        for row, new_id in zip(batch, ids, strict=True):
             self.count += 1
-            new_id = ids[offset] if ids is not None else None
             place = self._place(row, new_id)
             line = data[row.start : row.end]
-            if new_id is not None:
+            if new_id is not None and self.listed_id is None:
                 line = b"%d%b%b" % (new_id, self.plan.head.format.field_end, line)
+            elif new_id is not None:
+                start, end = row.marked
+                line = data[row.start : start] + b"%d" % new_id + data[end : row.end]
             parts.setdefault(place, []).append(line)
             if len(self.numbers[place]) < REMEMBERED:
                 self.numbers[place].append(self.count - 1)
-        generated = self.plan.generated
-        if generated is not None and generated.bumps and self.highest:
-            await self.sequences.bump(generated.sequence, self.highest, self.lowest)
-            self.lowest = self.highest = 0
         for place, lines in parts.items():
             await self._write(connections[place], b"".join(lines))
 
@@ -204,22 +207,48 @@ class LoadRun:
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    async def _ids(self, count: int) -> Sequence[int] | None:
-        """As many new ids; None where rows have their own."""
+    async def _ids(self, batch: Sequence[FileRow]) -> list[int | None]:
+        """New ids for the rows that have none of their own. These first move the sequence past themselves, so that no
+        new one is among them.
+        """
         generated = self.plan.generated
-        if generated is None or not self.plan.fills_id:
-            return None
-        runs = await self.sequences.take_many(generated.sequence, count)
-        self.first_id = self.first_id or runs[0][0]
-        return [one for run in runs for one in run]
+        if generated is None:
+            return [None] * len(batch)
+        counted = [self._counts(row, number) for number, row in enumerate(batch, self.count + 1)]
+        if generated.bumps and self.highest:
+            await self.sequences.bump(generated.sequence, self.highest, self.lowest)
+            self.lowest = self.highest = 0
+        wanted = sum(counted)
+        runs = await self.sequences.take_many(generated.sequence, wanted) if wanted else []
+        given = [one for run in runs for one in run]
+        self.first_id = self.first_id or (given[0] if given else 0)
+        new = iter(given)
+        return [next(new) if counts else None for counts in counted]
+
+    def _counts(self, row: FileRow, number: int) -> bool:
+        """True for a row whose id a server would count. Raises UNSUPPORTED for an id that it would change."""
+        position = self.listed_id
+        if position is None:
+            return True
+        field = row.fields[position] if position < len(row.fields) else b""
+        if field is None or (field == b"0" and self.counts_zero):
+            return True
+        if _WHOLE.fullmatch(field) is None:
+            column = self.plan.generated.column if self.plan.generated is not None else ""
+            raise UNSUPPORTED(
+                construct=f"row {number} of the file, whose {column} is neither NULL nor a positive whole number; leave"
+                " the column out of the list to have ids from the sequence"
+            )
+        given = int(field)
+        self.lowest = min(self.lowest or given, given)
+        self.highest = max(self.highest, given)
+        return False
 
     def _place(self, row: FileRow, new_id: int | None) -> Place:
         """The shard of a row. Raises where that cannot be known for certain."""
-        key, generated = self.plan.sharding, self.plan.generated
-        if generated is not None and generated.position is not None:
-            self._check_id(row, generated.position, generated.column)
+        key = self.plan.sharding
         value: Value = new_id
-        if key.position is not None:
+        if key.position is not None and not (new_id is not None and key.position == self.listed_id):
             value = self._stored(row, key.position)
         keyspace_id = key.vindex.map(value)
         if keyspace_id is None:
@@ -242,16 +271,3 @@ class LoadRun:
             return found.value
         shown = field[:64].decode("utf-8", "replace")
         raise CANNOT_MAP(values=f"[{shown!r} as {key.column.name} in row {self.count} of the file]")
-
-    def _check_id(self, row: FileRow, position: int, column: str) -> None:
-        """An id that a server would count for itself, or change, is none."""
-        field = row.fields[position] if position < len(row.fields) else None
-        if field is not None and _WHOLE.fullmatch(field):
-            given = int(field)
-            self.lowest = min(self.lowest or given, given)
-            self.highest = max(self.highest, given)
-        else:
-            raise UNSUPPORTED(
-                construct=f"row {self.count} of the file, whose {column} is no positive whole number; leave the column"
-                " out of the list to have ids from the sequence"
-            )

@@ -88,7 +88,8 @@ async def settle(
     if response.error is not None:
         errno, _, message = read_err(response.error)
         session.diagnostics = [Diagnostic("Error", errno, message)]
-        if call.insert_id_read and insert_id:  # LAST_INSERT_ID(expression) has its effect all the same
+        if call.insert_id_read and insert_id and b"last_insert_id" in call.text.lower():
+            # LAST_INSERT_ID(expression) has its effect all the same.
             await _keep_values(call, connection)
         await follow_error(scope, place, connection, errno, commits=bool(call.pins))
         await let_go(call, place, connection, connection.response.status)

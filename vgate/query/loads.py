@@ -74,7 +74,10 @@ async def _load_shards(conversation: Conversation, head: LoadHead, table: Table,
         raise NO_SUCH_TABLE(name=str(table.name))
     plan = plan_load(call.text, conversation.mode, head, table, info)
     conversation.begin_waiting(call)
-    run = LoadRun(call, plan, gate.sequences, largest_row=gate.max_allowed_packet)
+    run = LoadRun(
+        call, plan, gate.sequences, largest_row=gate.max_allowed_packet,
+        no_auto_value_on_zero=conversation.no_auto_value_on_zero,
+    )  # fmt: skip
     return await run.run()
 
 

@@ -16,11 +16,15 @@ _ESCAPES: Final = {ord("n"): b"\n", ord("t"): b"\t", ord("r"): b"\r", ord("b"): 
 
 
 class FileRow(NamedTuple):
-    """A row in bytes ``start`` to ``end`` of the buffer. Fewer ``fields`` than columns where the line ended early."""
+    """A row in bytes ``start`` to ``end`` of the buffer. Fewer ``fields`` than columns where the line ended early.
+
+    ``marked``: where the field that is asked for stands, with its quotes and without its terminator.
+    """
 
     start: int
     end: int
     fields: list[bytes | None]
+    marked: tuple[int, int] = (0, 0)
 
 
 class _NeedMore(Exception):
@@ -49,11 +53,15 @@ def unusual(form: LoadFormat) -> str:
 
 
 class FileRows:
-    """Reads rows from a buffer that grows at its end. ``final`` is set once nothing more comes."""
+    """Reads rows from a buffer that grows at its end. ``final`` is set once nothing more comes.
 
-    def __init__(self, form: LoadFormat, columns: int) -> None:
+    ``mark``: the field, by its number from 0, whose place rows are to say.
+    """
+
+    def __init__(self, form: LoadFormat, columns: int, mark: int | None = None) -> None:
         self.form = form
         self.columns = columns
+        self.mark = mark
         self.final = False
         self._line = form.line_end
         self._field = form.field_end
@@ -67,18 +75,23 @@ class FileRows:
         """The row that begins at ``at``; None at the end, or where more of the file is needed."""
         fields: list[bytes | None] = []
         start = at
+        marked = (0, 0)
         try:
             if self._at_end(data, at):
                 return None
             while True:
+                begin = at
                 value, at, ended = self._read_field(data, at)
+                if len(fields) == self.mark:
+                    end = self._line if ended else self._field
+                    marked = begin, at - len(end) if data.endswith(end, begin, at) else at
                 fields.append(value)
                 if ended:
-                    return FileRow(start, at, fields)
+                    return FileRow(start, at, fields, marked)
                 if len(fields) == self.columns:
-                    return FileRow(start, self._next_line(data, at), fields)
+                    return FileRow(start, self._next_line(data, at), fields, marked)
                 if self._at_end(data, at):  # the file ends behind a terminator: the other fields are missing
-                    return FileRow(start, at, fields)
+                    return FileRow(start, at, fields, marked)
         except _NeedMore:
             return None
 
