@@ -18,7 +18,7 @@ from vgate.engine.rename import text_for
 from vgate.engine.scatter import run_scatter
 from vgate.engine.single import read_warnings, run_single
 from vgate.engine.write import combined, write_all
-from vgate.errors import DDL_PARTIAL, UNSUPPORTED, SqlError
+from vgate.errors import BACKEND_UNREACHABLE, DDL_PARTIAL, UNSUPPORTED, SqlError, VgateError
 from vgate.planner.build import syntax_error
 from vgate.planner.plan import (
     Access,
@@ -44,9 +44,22 @@ _WARNINGS: Final = re.compile(rb"(?<=Warnings: )\d+")
 
 
 async def run_any(call: Call, plan: AnyShard) -> bool:
-    """Any shard will do: one the session holds already, else the first; who locks rows always goes to the first."""
-    held = (place for place in call.scope.held if place[0] == plan.keyspace and plan.access is Access.READ)
-    return await run_single(call, next(held, (plan.keyspace, 0)), call.text, plan.access)
+    """Any shard will do: one the session holds already, else the first that can be reached; who locks rows always goes
+    to the first.
+    """
+    if plan.access is not Access.READ:
+        return await run_single(call, (plan.keyspace, 0), call.text, plan.access)
+    held = next((place for place in call.scope.held if place[0] == plan.keyspace), None)
+    if held is not None:
+        return await run_single(call, held, call.text, plan.access)
+    last = len(call.scope.cluster.keyspaces[plan.keyspace].keyspace.shards) - 1
+    for index in range(last):
+        try:
+            return await run_single(call, (plan.keyspace, index), call.text, plan.access)
+        except VgateError as error:
+            if error.fault is not BACKEND_UNREACHABLE:
+                raise
+    return await run_single(call, (plan.keyspace, last), call.text, plan.access)
 
 
 def shards_of(call: Call, plan: Route) -> list[Place]:

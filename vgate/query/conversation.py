@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final, assert_never
 
+from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
 from vgate.engine.insert import InsertRun
 from vgate.engine.judge import let_a_server_read
@@ -29,7 +31,16 @@ from vgate.engine.route import run_any, run_everywhere, run_next, run_route
 from vgate.engine.schemas import run_schemas
 from vgate.engine.single import run_single
 from vgate.engine.vindex_rows import run_vindex_rows
-from vgate.errors import EMPTY_QUERY, NO_DATABASE, NO_SUCH_TABLE, UNREADABLE, UNSUPPORTED, SqlError
+from vgate.errors import (
+    BACKEND_UNREACHABLE,
+    EMPTY_QUERY,
+    NO_DATABASE,
+    NO_SUCH_TABLE,
+    UNREADABLE,
+    UNSUPPORTED,
+    SqlError,
+    VgateError,
+)
 from vgate.planner.build import access_of, plan, syntax_error
 from vgate.planner.catalog import NeedTables
 from vgate.planner.plan import (
@@ -416,6 +427,23 @@ class Conversation(FastPath):
     def place_of(self, node: Pass) -> Place:
         """The one shard of an unsharded keyspace, or the one aimed at."""
         return node.keyspace, self.any_index if node.keyspace == self.session.target.keyspace else 0
+
+    async def reach(
+        self, place: Place, take: Callable[[Place], Awaitable[BackendConnection]]
+    ) -> tuple[Place, BackendConnection]:
+        """A connection that ``take`` gives to the shard, or to another of its keyspace where that cannot be reached:
+        for what each of them can say. Who aims at a shard means that one.
+        """
+        keyspace, index = place
+        count = len(self.gate.cluster.keyspaces[keyspace].keyspace.shards)
+        others = [] if self.session.target.shard is not None else [one for one in range(count) if one != index]
+        while True:
+            try:
+                return place, await take(place)
+            except VgateError as error:
+                if error.fault is not BACKEND_UNREACHABLE or not others:
+                    raise
+                place = keyspace, others.pop(0)
 
     def check_together(self, node: Pass) -> None:
         """Refuse what is to see tables of several keyspaces in a transaction that has a connection to each."""

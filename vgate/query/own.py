@@ -236,8 +236,7 @@ class OwnStatements:
             await self._try_characteristic(characteristic)
         noted: list[Diagnostic] = []
         if rest:
-            place = self.place()
-            connection = await self.scope.take(place)
+            place, connection = await self.conversation.reach(self.place(), self.scope.take)
             try:
                 noted = await variables.apply(rest, session, connection)
             finally:

@@ -302,7 +302,7 @@ class PreparedStatements:
         """Prepare the statement on a connection to ``place``, without drawing it into the transaction."""
         conversation = self._conversation
         call = conversation.call(text, [], self._out(), None)
-        connection = await conversation.scope.borrow(place)
+        place, connection = await conversation.reach(place, conversation.scope.borrow)
         try:
             handle = await connection.prepare(text_for(call, place, text))
         finally:

@@ -17,6 +17,7 @@ import pytest
 from tests.fix_oracle import Oracle, ask
 from tests.fix_servers import Server
 from tests.integration.asking import Connection, Later, until, working
+from tests.integration.executing import Prepared
 from tests.integration.faults.lines import Line
 from tests.integration.faults.state import (
     BROKEN,
@@ -359,6 +360,28 @@ def test_a_server_that_is_restarted_while_nobody_asks(stocked: Oracle, clients: 
         assert ask(client, POINT).rows == ((4, "four", 4),)
         assert ask(client, "update customer set n = n where customer_id = 4").error is None
         assert len(ask(client, "select customer_id from customer").rows) == 4
+
+
+def test_what_any_shard_can_answer_is_answered_by_one_that_is_there(
+    stocked: Oracle, clients: Callable[[], Connection]
+) -> None:
+    server = stocked.cluster[LOW]
+    server.kill()
+    try:
+        for client in (stocked.vgate, clients()):
+            ask(client, "select 0")  # a connection that was there may have died with its server
+            for sql in ("select 1 + 1", "select @@max_allowed_packet > 5", "do 1", "show tables", "set names latin1",
+                        "show create table customer", "set div_precision_increment = 7", "set names utf8mb4",
+                        "select table_name from information_schema.tables where table_schema = 'customer'",
+                        ):  # fmt: skip
+                mine, theirs = ask(client, sql), ask(stocked.plain, sql)
+                assert (mine.error, mine.rows) == (theirs.error, theirs.rows), sql
+            prepared = Prepared(client)
+            statement = prepared.prepare("select n from customer where customer_id = ?")
+            assert prepared.execute(statement, 4) == [b"\0\0\4\0\0\0"]
+            lost(ask(client, "select n from customer where customer_id = 1"), LOST, UNREACHABLE)
+    finally:
+        server.restart()
 
 
 # -- pieces -----------------------------------------------------------------------------------------------------------
