@@ -121,6 +121,15 @@ def test_a_sharded_keyspace_refuses_them(stocked: Oracle, line: str) -> None:
     assert "sharded keyspace" in answer.error[1]
 
 
+def test_unlock_tables_unlocks_what_there_is(stocked: Oracle) -> None:
+    """On a sharded keyspace, and without any: nothing, or what the session has locked elsewhere."""
+    run(stocked, "unlock tables; UNLOCK /* x */ TABLE; select row_count(); unlock nothing")
+    run(stocked, "use product; lock tables product read; insert into product (name) values ('x')")
+    run(stocked, "use customer; unlock tables; use product; insert into product (name) values ('x')")
+    with stocked.process.connect() as nowhere:
+        assert ask(nowhere, "unlock tables").error is None
+
+
 def test_a_user_lock_shuts_others_out(stocked: Oracle, others: list[Connection]) -> None:
     one, other = others[0], others[1]
     assert ask(one, "select get_lock('l', 0)").rows == ((1,),)

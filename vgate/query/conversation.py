@@ -75,7 +75,7 @@ from vgate.query.pieces import Pieces
 from vgate.query.prepared import PreparedStatements
 from vgate.query.speaking import speak
 from vgate.query.tables import TableStatements
-from vgate.query.ties import FOUND_ROWS, SHARED, findings
+from vgate.query.ties import FOUND_ROWS, SHARED, bare, findings
 from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.query.uservars import UserVariables
 from vgate.session.login import Login
@@ -218,6 +218,8 @@ class Conversation(FastPath):
             if isinstance(asked, bool):
                 return asked
             text, shape, slots = asked
+        if word == b"unlock" and self.own.tied_place() is None and len(self.scope.pinned) < 2:
+            return await self._unlock(text, out)
         if word in NAMING:
             done = await self.by_name.answer(text, out)
             if done is not None:
@@ -228,6 +230,16 @@ class Conversation(FastPath):
         if cached.found.pins == VARIABLE:
             return await self.variables.statement(text, cached, slots, out)
         return await self.execute(cached, self.call(text, slots, out, cached))
+
+    async def _unlock(self, text: bytes, out: Output) -> bool:
+        """UNLOCK TABLES where no one server is aimed at: that of the one the session is tied to, if it is to any."""
+        for place in self.scope.pinned:
+            return await run_single(self.call(text, [], out, None), place, text, Access.WRITE)
+        if bare(text, self.lexer).lower() not in (b"unlock tables", b"unlock table"):
+            await let_a_server_read(self.call(text, [], out, None), self.own.place())
+        self.session.diagnostics, self.session.row_count = [], 0
+        out.ok()
+        return True
 
     @property
     def has_attributes(self) -> bool:

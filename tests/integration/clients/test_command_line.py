@@ -66,3 +66,21 @@ def test_a_whole_result_row_by_row(client: list[str], place: Place) -> None:
     place.run([*client, place.database], f"insert into person (name) values {values};")
     said = place.run([*client, "--quick", "-N", place.database], "select name from person;")
     assert sorted(map(int, said.split())) == list(range(2000))
+
+
+def test_a_dump_is_restored(place: Place) -> None:
+    """``mysqldump`` of MySQL 9, which unlocks tables before it has chosen a database."""
+    program = REPOSITORY / ".mysql9" / "bin" / "mysqldump"
+    if not program.exists():
+        missing("mysqldump of MySQL 9", "Run tests/get_mysql9.")
+    login = [f"--host={place.host}", f"--port={place.port}", f"--user={USER}", f"--password={PASSWORD}"]
+    place.vgate.query("insert into person (name) values ('a''b'), ('Zo\u00eb'), ('')", place.database)
+    rows = sorted(place.vgate.query("select * from person", place.database), key=repr)
+    dump = place.run(
+        [str(program), "--no-defaults", "--protocol=tcp", *login, "--get-server-public-key", "--single-transaction",
+         "--skip-add-locks", "--set-gtid-purged=OFF", place.database]
+    )  # fmt: skip
+    place.vgate.query("delete from person", place.database)
+    client = ["mysql", "--no-defaults", "--protocol=tcp", *login]
+    place.run([*client, place.database], dump)
+    assert sorted(place.vgate.query("select * from person", place.database), key=repr) == rows
