@@ -69,6 +69,10 @@ GATHER_TOO_LARGE = Fault(
     "VG03003", 1105, "HY000", "the query needs more than {what} from several shards, more than limits.{limit} in "
     "vgate.yaml; narrow it with a condition on the sharding column or on the table alone, or raise the limit",
 )
+NEXTVAL_ROWS = Fault(
+    "VG03004", 1105, "HY000", "NEXTVAL in a SELECT of more than {what}, more than limits.{limit} in vgate.yaml: its "
+    "rows are kept until each has its value; add a LIMIT, or raise the limit",
+)
 COLUMN_COUNT = Fault("VT03006", 1136, "21S01", "column count does not match value count with the row at row {row}")
 
 WRONG_NEXT = Fault("", 1234, "42000", "Incorrect usage/placement of 'NEXT'")
@@ -134,8 +138,8 @@ SEQUENCE_UNREAD = Fault(
     "vgate may have inserted ids of its own where values are in hand",
 )
 NEXTVAL_PLACE = Fault(
-    "VT12001", 1235, "42000", "unsupported: NEXTVAL of {name} {where}; it stands in the select list of a SELECT "
-    "without tables, in INSERT or REPLACE ... VALUES or SET, in SET and in DO",
+    "VT12001", 1235, "42000", "unsupported: NEXTVAL of {name} {where}; it stands in INSERT or REPLACE ... VALUES or "
+    "SET, in SET and DO, in the select list of a SELECT without tables and, as a column of its own, of one with tables",
 )
 NO_TIME_NODE = Fault(
     "VG14006", 1105, "HY000", "all {count} node ids of {bits}-bit TIME sequences are leased to other vgates",

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from vgate.engine.fill import run_filled
 from vgate.engine.output import Output
 from vgate.errors import (
     INVALID_INCREMENT,
@@ -27,17 +29,20 @@ from vgate.query.grants import check
 from vgate.query.sequence_ddl import OF_TYPE, WORDS, SequenceStatements
 from vgate.sequences.definition import key_of
 from vgate.session.session import Diagnostic, Session
-from vgate.sql.nextval import Asking, SequenceCall, answered, find_asking
+from vgate.sql.nextval import MARK, Asking, Item, SequenceCall, answered, find_asking, marked
 from vgate.sql.sequences import Written
 from vgate.vschema.model import TableName, TableType
 from vgate.wire.constants import FieldFlag
-from vgate.wire.packets import ColumnDefinition, bigint_column, frame, lenenc_bytes, result_set
+from vgate.wire.packets import ColumnDefinition, bigint_column, frame, lenenc_bytes, read_column, result_set
 
 if TYPE_CHECKING:
     from vgate.query.conversation import Conversation
 
 ASKS: Final = re.compile(rb"\b(?:nextval|currval|lastval|next|previous)\b", re.I)
 """What is in the shape of every statement that asks."""
+
+ROWS: Final = 1000
+"""Rows of which the values are asked for at once."""
 
 KEPT: Final = 256
 """Bytes of a statement that is answered without a look at it, when it comes again."""
@@ -115,9 +120,12 @@ class SequenceWords:
 
     def _check(self, asking: Asking, calls: Iterable[SequenceCall], names: dict[Written, TableName]) -> None:
         """Raises NEXTVAL_PLACE, DATABASE_DENIED, WRITE_DENIED, UNSUPPORTED."""
+        by_row = set(asking.by_row)
+        counted = {names[call.sequence] for call in by_row if call.next}
         for call in calls:
             check(self._session.login, NextValue(names[call.sequence], Const(1)))
-            if call.next and not asking.values:
+            new = call.next or names[call.sequence] in counted
+            if new and not asking.values and call not in by_row:
                 where = "where a server would work it out for each row, or later"
                 raise NEXTVAL_PLACE(name=names[call.sequence], where=where)
         if asking.count is not None and not asking.alone:
@@ -187,6 +195,9 @@ class SequenceWords:
         if alone:
             await self._select(asking, names, text, out)
             return True
+        if asking.by_row:
+            rest, items = marked(text, asking)
+            return await self.by_row(items, names, out, partial(self._conversation.statement, rest))
         given = await self._values(asking.calls, names)
         cells = [b"NULL" if value is None else b"%d" % value for value in given]
         if asking.verb == "select":
@@ -237,7 +248,27 @@ class SequenceWords:
             key = key_of(names[calls[0].sequence])
             self._conversation.partition.keep_asked(text, Asked(key, asking.items[0].name))
 
-    async def _values(self, calls: Iterable[SequenceCall], names: dict[Written, TableName]) -> list[int | None]:
+    async def by_row(
+        self,
+        items: Sequence[Item],
+        names: Mapping[Written, TableName],
+        out: Output,
+        statement: Callable[[Output], Awaitable[bool]],
+    ) -> bool:
+        """Answer a SELECT from tables with a value for each row; ``statement`` answers it as ``marked`` has made it."""
+        gate = self._conversation.gate
+        calls = [item.call for item in items if item.call is not None]
+        columns = _filled(items)
+
+        async def values(rows: int) -> list[list[int | None]]:
+            width, found = len(calls), list[int | None]()
+            for at in range(0, rows, ROWS):
+                found += await self._values(calls * min(ROWS, rows - at), names)
+            return [found[at : at + width] for at in range(0, len(found), width)]
+
+        return await run_filled(out, gate.cluster, gate.gather, statement, columns, values)
+
+    async def _values(self, calls: Iterable[SequenceCall], names: Mapping[Written, TableName]) -> list[int | None]:
         """The values of calls, from left to right: each NEXTVAL is what the next CURRVAL gives."""
         calls = list(calls)
         wanted = Counter(names[call.sequence] for call in calls if call.next)
@@ -265,6 +296,20 @@ def may_concern(shape: bytes) -> bool:
 def _column(label: bytes, *, nullable: bool) -> ColumnDefinition:
     column = bigint_column(label)
     return replace(column, flags=column.flags & ~FieldFlag.NOT_NULL) if nullable else column
+
+
+def _filled(items: Sequence[Item]) -> dict[bytes, ColumnDefinition]:
+    """What columns with marks for names are told as."""
+    return {
+        MARK % number: _column(item.name, nullable=item.call is not None and not item.call.next)
+        for number, item in enumerate(items)
+    }
+
+
+def filled_columns(items: Sequence[Item], columns: Sequence[bytes]) -> tuple[bytes, ...]:
+    """A server's column definitions with those of sequences' values in the places of marks."""
+    told = {name: column.payload() for name, column in _filled(items).items()}
+    return tuple(told.get(read_column(payload).name, payload) for payload in columns)
 
 
 def _answered(session: Session, rows: int) -> None:

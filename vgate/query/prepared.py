@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from vgate.engine.call import Call, Execution
@@ -34,7 +35,7 @@ from vgate.errors import (
 )
 from vgate.planner.build import syntax_error
 from vgate.planner.plan import AnyShard, Insert, Pass, Planned, Refuse, Route, Schemas, VindexRows
-from vgate.query.asking import ASKS
+from vgate.query.asking import ASKS, filled_columns
 from vgate.query.attributes import FUNCTION, parametrised
 from vgate.query.cache import Cached
 from vgate.query.known import KnownExecution, known_execution
@@ -43,7 +44,7 @@ from vgate.query.sequence_ddl import CREATE_COLUMNS, OF_TYPE, WORDS
 from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.session.session import Diagnostic
 from vgate.sql.lexer import LexError, VersionedComment
-from vgate.sql.nextval import Asking
+from vgate.sql.nextval import Asking, Item, marked
 from vgate.sql.parameters import Template, literal, read_template
 from vgate.sql.qualify import qualified
 from vgate.sql.sequences import SequenceStatement, ShowCreateSequence, recognise_sequence
@@ -92,7 +93,15 @@ class Attributed:
     names: list[bytes]
 
 
-Own = Statement | Asking | Attributed | Mixed | SequenceLook | SequenceStatement
+@dataclass(frozen=True, slots=True)
+class ByRow:
+    """A SELECT from tables with sequences' values of which each row has its own: as servers know it."""
+
+    template: Template
+    items: list[Item]
+
+
+Own = Statement | Asking | Attributed | ByRow | Mixed | SequenceLook | SequenceStatement
 """What the session answers itself."""
 
 READ_ONLY: Final = 1
@@ -212,11 +221,12 @@ class PreparedStatements:
             handle = await self._show(own.text, await conversation.asking.definitions.place())
             self._answer(template, own, handle, sequence)
             return
-        if isinstance(own, Attributed | Mixed):
-            known = own.template if isinstance(own, Mixed) else own.mixed.template
+        if isinstance(own, Attributed | ByRow | Mixed):
+            known = own.mixed.template if isinstance(own, Attributed) else own.template
             place, text = await self._place(known)
             handle = await self._show(text, place)
-            handle = replace(handle, parameters=(_PARAMETER,) * template.parameters)
+            columns = filled_columns(own.items, handle.columns) if isinstance(own, ByRow) else handle.columns
+            handle = replace(handle, parameters=(_PARAMETER,) * template.parameters, columns=columns)
             self._answer(template, own, handle, sequence)
             return
         if own is not None:
@@ -245,7 +255,7 @@ class PreparedStatements:
         name = _COUNTS.get(own.what) if isinstance(own, ShowVgate) else None
         return () if name is None else (self._conversation.own.columns.value(name).payload(),)
 
-    async def _of_sequences(self, template: Template) -> Asking | Mixed | SequenceLook | SequenceStatement | None:
+    async def _of_sequences(self, template: Template) -> Own | None:
         """A statement that asks for sequences' values, changes them or shows them."""
         conversation = self._conversation
         if conversation.session.target.shard is not None:
@@ -260,9 +270,21 @@ class PreparedStatements:
         found = await conversation.asking.asking(template.text) if ASKS.search(template.shape) else None
         if found is None:
             return None
-        if found[0].verb == "select" and not found[0].alone:
-            return mixed(template, found[0], conversation.mode)
-        return found[0]
+        asking = found[0]
+        if asking.by_row:
+            template, rest, items = await self._marked(template, asking)
+            return ByRow(template if rest is None else rest.template, items)
+        if asking.verb == "select" and not asking.alone:
+            return mixed(template, asking, conversation.mode)
+        return asking
+
+    async def _marked(self, template: Template, asking: Asking) -> tuple[Template, Mixed | None, list[Item]]:
+        """The statement with marks in the places of the items that ask by row, and as what it runs if it asks more."""
+        conversation = self._conversation
+        text, items = marked(template.text, asking)
+        template = read_template(text, conversation.mode)
+        rest = await conversation.asking.asking(text)
+        return template, None if rest is None else mixed(template, rest[0], conversation.mode), items
 
     def _template(self, text: bytes) -> Template:
         conversation = self._conversation
@@ -357,8 +379,22 @@ class PreparedStatements:
             call.execution = Execution(own.text, bound, payload, _ahead(statement))
             await conversation.asking.definitions.ask(call)
             return
+        if isinstance(own, ByRow):  # with the sequences that there are by now
+            found = await conversation.asking.asking(template.text)
+            if found is not None and found[0].by_row:
+                template, rest, items = await self._marked(template, found[0])
+                inner = replace(statement, template=template, own=rest)
+                run = partial(self._run, inner, bound._replace(flags=0), payload)  # all rows at once: no cursor
+                await conversation.asking.by_row(items, found[1], out, run)
+                return
+        await self._run(statement, bound, payload, out)
+
+    async def _run(self, statement: PreparedStatement, bound: Bound, payload: bytes, out: Output) -> bool:
+        """Answer an execution; False if its answer was an error that a server gave."""
+        conversation = self._conversation
+        template, own = statement.template, statement.own
         ahead = _ahead(statement)
-        if isinstance(own, Mixed):  # with the sequences that there are by now
+        if isinstance(own, ByRow | Mixed):
             asking, values = await conversation.asking.values_of(template.text)
             now = mixed(template, asking, conversation.mode)
             own, template = None, now.template
@@ -369,8 +405,7 @@ class PreparedStatements:
             own = None
         literals = self.literals(bound)
         if own is not None or conversation.own.answers_itself(template.shape):
-            await conversation.statement(template.filled(literals), out)
-            return
+            return await conversation.statement(template.filled(literals), out)
         slots = template.slots(literals)
         cached = await conversation.cached(template.stand_in, template.shape, slots)
         if isinstance(cached.plan, Insert):
@@ -378,17 +413,15 @@ class PreparedStatements:
             slots = template.slots(literals)
         if cached.found.pins == VARIABLE and not isinstance(cached.plan, Pass):
             execution = Execution(template.text, bound, payload, ahead)
-            await conversation.variables.statement(template.filled(literals), cached, slots, out, execution)
-            return
+            return await conversation.variables.statement(template.filled(literals), cached, slots, out, execution)
         binary = isinstance(cached.plan, Pass | AnyShard | Route | Schemas | VindexRows)
         call = conversation.call(template.filled(literals), slots, out, cached)
         if binary:
             cursor = None if isinstance(cached.plan, VindexRows) else self._cursor(bound, call)
             call.execution = Execution(template.text, bound, payload, ahead, cursor)
             if cursor is not None:
-                await self._with_cursor(statement, cursor, cached, call)
-                return
-        await conversation.execute(cached, call)
+                return await self._with_cursor(statement, cursor, cached, call)
+        return await conversation.execute(cached, call)
 
     def _cursor(self, bound: Bound, call: Call) -> Cursor | None:
         """A cursor where one is asked for. Else all rows are sent at once, as a server does where it opens none."""
@@ -397,14 +430,15 @@ class PreparedStatements:
             return None
         return Cursor(call.scope)
 
-    async def _with_cursor(self, statement: PreparedStatement, cursor: Cursor, cached: Cached, call: Call) -> None:
+    async def _with_cursor(self, statement: PreparedStatement, cursor: Cursor, cached: Cached, call: Call) -> bool:
         try:
-            await self._conversation.execute(cached, call)
+            done = await self._conversation.execute(cached, call)
         except BaseException:
             cursor.close()
             raise
         if cursor.parts:
             statement.cursor = cursor
+        return done
 
     def literals(self, bound: Bound, *, stored: bool = False) -> list[bytes]:
         """The parameters as SQL; ``stored``: of an INSERT, which only stores them. Raises UNSUPPORTED."""

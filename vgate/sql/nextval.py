@@ -7,7 +7,8 @@ over tokens, so never in strings, comments or quoted names. It does not know whi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,7 @@ _OPERATOR_WORDS: Final = """
     else when as
 """
 _OPERATORS: Final = frozenset(_OPERATOR_WORDS.split())
+_ALIKE: Final = frozenset({"distinct", "distinctrow"})
 _ENDS: Final = frozenset({"from", "where", "limit", "order", "group", "having", "union", "into", "for"})
 """Words that end a select list, outside parentheses."""
 
@@ -46,21 +48,23 @@ class SequenceCall:
 class Item:
     """One column of a select list. ``call`` is set where it is nothing but a call; ``name``: how its column is called.
 
-    ``name_at`` is where a name has to be put in, as what is written there changes; None where it has an alias.
+    ``name_at`` is where a name has to be put in, as what is written there changes; None where it has an alias. ``end``
+    is behind that.
     """
 
     call: SequenceCall | None
     name: bytes
     start: int
     name_at: int | None
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
     """A statement that asks. ``verb`` is its first word. ``values``: NEXTVAL may stand where its calls stand.
 
-    ``items``: the select list of a SELECT without tables; ``count``: where it says WHERE COUNT = n, that n (-1: a
-    parameter).
+    ``items``: the select list of a SELECT without tables, or with ``tables``, where each row has a value of its own;
+    ``count``: where it says WHERE COUNT = n, that n (-1: a parameter).
     """
 
     verb: str
@@ -68,11 +72,19 @@ class Asking:
     values: bool
     items: tuple[Item, ...] = ()
     count: int | None = None
+    tables: bool = False
 
     @property
     def alone(self) -> bool:
         """True for a SELECT of sequences' values and nothing else."""
-        return bool(self.items) and all(item.call is not None for item in self.items)
+        return bool(self.items) and not self.tables and all(item.call is not None for item in self.items)
+
+    @property
+    def by_row(self) -> tuple[SequenceCall, ...]:
+        """The calls that each row has a value of; CURRVAL only gives what NEXTVAL gave beside it."""
+        calls = [item.call for item in self.items if item.call in self.calls] if self.tables else []
+        found = tuple(call for call in calls if call is not None)
+        return found if any(call.next for call in found) else ()
 
 
 def find_asking(text: bytes, mode: LexMode) -> Asking | None:
@@ -211,16 +223,43 @@ class _Finder:
         if len(tail) == 4 and tail[:3] == ["where", "count", "="] and (tail[3].isdigit() or tail[3] == "?"):
             count = -1 if tail[3] == "?" else int(tail[3])
             tail = []
-        if tail or "select" in self.words[1:]:
-            return Asking("select", found, False)
         bounds = zip([start, *(one + 1 for one in ends)], [*ends, end], strict=True)
         items = tuple(self._item(first, last, calls) for first, last in bounds)
-        return Asking("select", found, True, items, count)
+        if not tail and "select" not in self.words[1:]:
+            return Asking("select", found, True, items, count)
+        if tail[:1] == ["from"] and not _ALIKE & set(self.words[1:start]) and self._leaves_rows(end, items):
+            return Asking("select", found, False, items, tables=True)
+        return Asking("select", found, False)
+
+    def _leaves_rows(self, start: int, items: Sequence[Item]) -> bool:
+        """True if no row is lost or moved, from the token ``start`` on, for what its asking columns hold."""
+        aliases = {item.name.decode("utf-8", "replace").lower() for item in items if item.call is not None}
+        depth = 0
+        grouped = False
+        for index in range(start, len(self.words)):
+            word = self.words[index]
+            depth += (word == "(") - (word == ")")
+            if depth:
+                continue
+            if word in ("union", "intersect", "except", "into", "procedure"):
+                return False
+            grouped |= word in ("group", "having", "order")
+            if grouped and self._names_a_column(index, aliases):
+                return False
+        return True
+
+    def _names_a_column(self, index: int, aliases: AbstractSet[str]) -> bool:
+        """True if the token may stand for one of the select list's columns: by its number, or by an alias."""
+        before = self._word(index - 1)
+        if self.tokens[index].kind is TokenKind.NUMBER:
+            return before in (",", "by")
+        named = self._is_name(index) and before != "." and self._word(index + 1) not in (".", "(")
+        return named and name_of(self.text, self.tokens[index], self.mode).lower() in aliases
 
     def _item(self, first: int, last: int, calls: dict[int, SequenceCall]) -> Item:
         """A column: the tokens from ``first`` up to, and without, ``last``."""
         if first >= last:
-            return Item(None, b"", 0, None)
+            return Item(None, b"", 0, None, 0)
         tokens = self.tokens[first:last]
         start = tokens[0].start
         alias = self._alias(first, last)
@@ -229,11 +268,12 @@ class _Finder:
         alone = call is not None and end > first and call.end == self.tokens[end - 1].end
         if alias is None:
             end_at = tokens[-1].end
-            return Item(call if alone else None, self.text[start:end_at], start, end_at)
+            return Item(call if alone else None, self.text[start:end_at], start, end_at, end_at)
         raw = self.text[self.tokens[alias].start : self.tokens[alias].end]
         if self.tokens[alias].kind is TokenKind.NAME:
-            return Item(call if alone else None, raw, start, None)
-        return Item(call if alone else None, raw[1:-1].replace(raw[:1] * 2, raw[:1]), start, None)
+            return Item(call if alone else None, raw, start, None, tokens[-1].end)
+        name = raw[1:-1].replace(raw[:1] * 2, raw[:1])
+        return Item(call if alone else None, name, start, None, tokens[-1].end)
 
     def _alias(self, first: int, last: int) -> int | None:
         """The token that is the column's alias, None if it has none."""
@@ -258,6 +298,27 @@ def answered(text: bytes, asking: Asking, values: Sequence[bytes]) -> bytes:
         if item.name_at is not None and any(item.start <= call.start < item.name_at for call in asking.calls):
             label = b" as `" + item.name.replace(b"`", b"``") + b"`"
             edits.append((item.name_at, item.name_at, label))
+    return _edited(text, edits)
+
+
+MARK: Final = b"vgate nextval %d"
+"""What the column of a call, by its number, is called where servers answer in its place."""
+
+
+def marked(text: bytes, asking: Asking) -> tuple[bytes, list[Item]]:
+    """The statement with a column that is called ``MARK`` in the place of each item that asks by row, and these items.
+
+    Other calls are left as they are.
+    """
+    by_row = asking.by_row
+    items = [item for item in asking.items if item.call in by_row]
+    edits = [
+        (item.start, item.end, b"CAST(0 AS SIGNED) AS `%b`" % (MARK % number)) for number, item in enumerate(items)
+    ]
+    return _edited(text, edits), items
+
+
+def _edited(text: bytes, edits: Iterable[tuple[int, int, bytes]]) -> bytes:
     parts: list[bytes] = []
     at = 0
     for start, end, new in sorted(edits, key=lambda edit: edit[:2]):
