@@ -11,7 +11,7 @@ import pytest
 
 from tests.fix_oracle import Answer, Oracle, ask
 from tests.fix_vgate import VgateProcess
-from tests.integration.asking import Connection
+from tests.integration.asking import Connection, Later, until, working
 from tests.integration.packets import command, errno, gone, receive, send
 from vgate.sql.versioned import Flavour
 
@@ -164,3 +164,39 @@ def test_packets_out_of_order_are_the_end(loading: Oracle) -> None:
     send(one, b"50\tfifty\t50\n", 7)
     assert errno(receive(one)[1]) == OUT_OF_ORDER
     assert gone(one)
+
+
+@pytest.mark.parametrize("table", ["product.product (id, name, n)", "customer.customer (customer_id, uname, n)"])
+def test_kill_query_while_the_file_comes(loading: Oracle, standing: VgateProcess, table: str) -> None:
+    """The rest of the file is taken, then the client hears of it; its transaction goes on."""
+    name, key = table.partition(" ")[0], "id" if "product" in table else "customer_id"
+    server_side = f"load data local infile 'x' into table {table}"
+    for connection in (loading.vgate, loading.plain):
+        assert ask(connection, "begin").error is None
+        assert ask(connection, f"update {name} set n = 77 where {key} = 1").affected == 1
+        begin(connection, server_side)
+        send(connection, b"100\tx\t1\n", 2)
+        killer = standing.connect() if connection is loading.vgate else loading.cluster.plain.connect()
+        with closing(killer):
+            assert ask(killer, f"kill query {connection.thread_id()}").error is None
+        for number in range(3, 2000):
+            send(connection, b"%d\tx\t1\n" % (number + 100) * 50, number & 0xFF)
+        send(connection, b"", 2000 & 0xFF)
+        assert errno(receive(connection)[1]) == 1317
+    loading.both(f"select {key}, n from {name} where n = 77 or {key} > 50")
+    loading.both("commit")
+    loading.both(f"select {key}, n from {name} where n = 77 or {key} > 50")
+
+
+def test_kill_query_while_it_waits_for_a_table(loading: Oracle, standing: VgateProcess) -> None:
+    with closing(loading.cluster["product/-"].connect()) as holder:
+        assert ask(holder, "lock tables product.product write").error is None
+        one = loading.vgate
+        ask(one, "use product")
+        later = Later(one, LOAD)
+        until(lambda: working(loading.cluster["product/-"], "infile"), "it does not wait")
+        standing.query(f"kill query {one.thread_id()}")
+        error = later.result().error
+        assert error is not None
+        assert error[0] == 1317
+    assert ask(one, "select count(*) from product").rows == ((3,),)

@@ -258,12 +258,13 @@ class Cluster:
             for pool in servers.all_pools():
                 pool.cut()
 
-    async def interrupt(self, connection: BackendConnection) -> None:
+    async def interrupt(self, connection: BackendConnection, *, uploading: bool = False) -> None:
         """KILL QUERY what runs on ``connection``, from another one; a server that cannot be reached is let be.
 
-        The connection serves nobody after that: the KILL could meet the next client's statement.
+        The connection serves nobody after that: the KILL could meet the next client's statement. ``uploading``: the
+        server waits for a file.
         """
-        if connection.sink is None:
+        if connection.sink is None and not uploading:
             return
         connection.tainted = True
         for servers in self.keyspaces.values():

@@ -7,6 +7,7 @@ Invariants
 1. Once the client has been asked for its file, all of the file is taken from it before it is answered, whatever goes
    wrong: it listens to nothing before.
 2. A server that has been told to expect a file gets the empty packet that ends it, or loses its connection.
+3. KILL QUERY reaches the servers; while the client sends its file, it is known here first (``Upload.piece``).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from vgate.engine.call import Call
 from vgate.engine.output import Output
 from vgate.engine.rename import text_for
 from vgate.engine.single import settle
-from vgate.errors import BACKEND_LOST, SqlError, VgateError
+from vgate.errors import BACKEND_LOST, INTERRUPTED, SqlError, VgateError
 from vgate.transactions.scope import Place
 from vgate.wire.constants import Command, Status
 from vgate.wire.packets import frame, read_ok
@@ -45,15 +46,18 @@ class Beginning:
             self.done.set_exception(error)
 
 
-async def begin_load(connection: BackendConnection, text: bytes) -> FileRequest:
+async def begin_load(out: Output, connection: BackendConnection, text: bytes) -> FileRequest:
     """Send the statement; what the server says to it first. Raises VgateError where the connection is lost."""
     sink = Beginning()
-    connection.relay(frame(bytes([Command.QUERY]) + text), sink, response=FileRequest())
+    out.down.attach(connection)
     try:
+        connection.relay(frame(bytes([Command.QUERY]) + text), sink, response=FileRequest())
         return await sink.done
     except asyncio.CancelledError:
         connection.close()
         raise
+    finally:
+        out.down.detach()
 
 
 async def run_load(call: Call, place: Place) -> bool:
@@ -66,11 +70,11 @@ async def run_load(call: Call, place: Place) -> bool:
             call.scope.home_of(place, call.pins)
         call.insert_id_read = True  # no OK of a LOAD DATA says which id it has generated
         await connection.query(f"SET last_insert_id = {call.session.insert_id}")
-        begun = await begin_load(connection, text_for(call, place, call.text))
+        begun = await begin_load(call.out, connection, text_for(call, place, call.text))
         response: Response = begun
         if begun.file is not None:
             try:
-                sequence = await _transfer(call.out, connection, begun.file)
+                sequence = await _transfer(call, connection, begun.file)
             except BaseException:
                 connection.close()  # the server still waits for the rest
                 raise
@@ -87,13 +91,16 @@ async def run_load(call: Call, place: Place) -> bool:
         call.scope.give_back(place, connection)
 
 
-async def _transfer(out: Output, connection: BackendConnection, name: bytes) -> int:
-    """Pass the client's file on; the number of the packet that is to end it. Raises VgateError."""
+async def _transfer(call: Call, connection: BackendConnection, name: bytes) -> int:
+    """Pass the client's file on; the number of the packet that is to end it. Raises VgateError.
+
+    After KILL QUERY, too: a server that has heard of it throws the rest away, and answers with the error.
+    """
     sequence = 2
-    upload = Upload(out)
+    upload = Upload(call.out)
     upload.ask(name)
     try:
-        while piece := await upload.piece():
+        while piece := await _next_piece(call, connection, upload):
             if not connection.usable:
                 raise BACKEND_LOST(label=connection.label)
             connection.transport.write(frame(piece, sequence))
@@ -104,6 +111,16 @@ async def _transfer(out: Output, connection: BackendConnection, name: bytes) -> 
         raise
     upload.end()
     return sequence
+
+
+async def _next_piece(call: Call, connection: BackendConnection, upload: Upload) -> bytes:
+    while True:
+        try:
+            return await upload.piece()
+        except SqlError as error:
+            if error.errno != INTERRUPTED.errno:
+                raise
+            await call.scope.cluster.interrupt(connection, uploading=True)
 
 
 class Upload:
@@ -119,7 +136,7 @@ class Upload:
         self._out.down.begin_midway(self._out.sequence)
 
     async def piece(self) -> bytes:
-        """The next bytes; empty at the end of the file."""
+        """The next bytes; empty at the end of the file. Raises INTERRUPTED, once for each KILL QUERY."""
         while not self._ended:
             data, ends = await self._out.down.piece()
             if data:
@@ -129,8 +146,12 @@ class Upload:
 
     async def drain(self) -> None:
         """Throw away what is still to come."""
-        while await self.piece():
-            pass
+        while True:
+            try:
+                if not await self.piece():
+                    break
+            except SqlError:  # killed once more
+                continue
         self.end()
 
     def end(self) -> None:

@@ -98,7 +98,7 @@ class LoadRun:
             await self._look_at_charset(connections[self.places[0]])
             begun: list[FileRequest] = []
             for place, connection in connections.items():
-                begun.append(await begin_load(connection, text_for(self.call, place, self._text())))
+                begun.append(await begin_load(self.call.out, connection, text_for(self.call, place, self._text())))
                 if begun[-1].file is not None:
                     self._sequence[connection] = 2
             waiting = list(self._sequence)
@@ -107,7 +107,7 @@ class LoadRun:
             name = next((one.file for one in begun if one.file is not None), None)
             if failure is None and name is not None:
                 failure = await self._load(name, connections)
-            answers = await asyncio.gather(*map(self._end, waiting), return_exceptions=True)
+            answers = await self._end_all(waiting)
         except BaseException:
             for connection in connections.values():
                 if connection in self._sequence:
@@ -126,6 +126,15 @@ class LoadRun:
         if charset not in CHARSETS:
             raise UNSUPPORTED(construct=f"LOAD DATA CHARACTER SET {charset} into a sharded table")
         self.charset = charset
+
+    async def _end_all(self, waiting: Sequence[BackendConnection]) -> Sequence[Ok | Rows | BaseException]:
+        """End the file on all of them; their answers."""
+        answers = [asyncio.ensure_future(self._end(connection)) for connection in waiting]
+        self.call.out.down.attach_all(waiting)
+        try:
+            return await asyncio.gather(*answers, return_exceptions=True)
+        finally:
+            self.call.out.down.attach_all(())
 
     async def _end(self, connection: BackendConnection) -> Ok | Rows:
         """The empty packet, and the server's answer to all of it."""

@@ -447,13 +447,16 @@ class ClientConnection(asyncio.Protocol):
         self._midway = Midway(self._buffer, sequence)
 
     async def piece(self) -> tuple[bytes, bool]:
-        """The next bytes of what the client sends, and whether they end a packet.
+        """The next bytes of what the client sends, and whether they end a packet. Raises INTERRUPTED after ``kill``.
 
         Packets out of order are the end of the connection, and with it of whoever waits here.
         """
         midway = self._midway
         assert midway is not None
         while True:
+            if midway.killed:
+                midway.killed = False
+                raise INTERRUPTED()
             try:
                 piece = midway.piece()
             except SqlError as error:
@@ -667,6 +670,8 @@ class ClientConnection(asyncio.Protocol):
         upstream = self._upstream
         if not query_only:
             self.abort()
+        elif self._midway is not None:
+            self._midway.kill()
         elif upstream is not None:
             self._gate.closing(self._interrupt(upstream, upstream.sink))
         elif self._crowd:

@@ -6,6 +6,7 @@ does not know what is in them.
 Invariants
 1. Packets are numbered on from the one that asked for them; any other number raises OUT_OF_ORDER.
 2. A packet of 16 MB goes on in the next one; only an empty packet that completes nothing is reported as empty.
+3. ``kill`` is told once, to who asks for the next piece; nothing that the client sends is lost by it.
 """
 
 from __future__ import annotations
@@ -23,14 +24,20 @@ PIECE: Final = 1 << 18
 class Midway:
     """See the module. ``sequence`` is the number of the packet that comes next."""
 
-    __slots__ = ("_continued", "_left", "buffer", "news", "sequence")
+    __slots__ = ("_continued", "_left", "buffer", "killed", "news", "sequence")
 
     def __init__(self, buffer: bytearray, sequence: int) -> None:
         self.buffer = buffer
         self.sequence = sequence
         self.news = asyncio.Event()
+        self.killed = False
         self._left = 0  # of the packet at hand
         self._continued = False
+
+    def kill(self) -> None:
+        """The command is not wanted any more."""
+        self.killed = True
+        self.news.set()
 
     def piece(self) -> tuple[bytes, bool] | None:
         """(bytes of a payload, whether they end it); None where more has to arrive first. Raises OUT_OF_ORDER."""

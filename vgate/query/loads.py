@@ -35,8 +35,7 @@ async def load(conversation: Conversation, cached: Cached, call: Call) -> bool:
         head = read_load(call.text, conversation.mode)
     except LexError:  # the server finds the words for it, or knows more than vgate
         return await conversation.execute(cached, call)
-    target = session.target
-    sharded = _sharded(head, target, conversation.gate.cluster.vschema)
+    sharded, cached = _target(head, session.target, conversation.gate.cluster.vschema, cached)
     if not head.local or (sharded is None and not isinstance(cached.plan, Pass)):
         return await conversation.execute(cached, call)
     keyspace = sharded.name.keyspace if sharded is not None else conversation.keyspace_of(cached.plan)
@@ -55,14 +54,16 @@ async def load(conversation: Conversation, cached: Cached, call: Call) -> bool:
     return await run_load(call, conversation.place_of(cached.plan))
 
 
-def _sharded(head: LoadHead, target: Target, vschema: VSchema) -> Table | None:
-    """The table, if it is a sharded one and the client has not aimed at a shard."""
+def _target(head: LoadHead, target: Target, vschema: VSchema, cached: Cached) -> tuple[Table | None, Cached]:
+    """The table, if it is a sharded one and the client has not aimed at a shard; else the plan for where it is."""
     if target.shard is not None:
-        return None
+        return None, cached
     database = head.name[0] if len(head.name) == 2 else None
     name = resolve_name(database, head.name[-1], target.keyspace, vschema)
     keyspace = vschema.keyspace(name.keyspace)
-    return keyspace.tables.get(name.table) if keyspace.sharded else None
+    if keyspace.sharded:
+        return keyspace.tables.get(name.table), cached
+    return None, cached if isinstance(cached.plan, Pass) else Cached(Pass(name.keyspace, Access.WRITE), cached.found)
 
 
 async def _load_shards(conversation: Conversation, head: LoadHead, table: Table, call: Call) -> bool:
