@@ -12,6 +12,7 @@ from mysql.connector import MySQLConnection
 
 from tests.fix_servers import Cluster
 from tests.fix_vgate import PASSWORD, USER, USERS, StartVgate
+from tests.integration.asking import Later, until
 from tests.integration.executing import Prepared
 from tests.integration.test_sequence_kinds import VSCHEMA, Client
 
@@ -167,3 +168,20 @@ def test_what_could_lose_or_move_rows_is_refused(client: Client) -> None:
     ):
         assert client.error(sql)[0] == 1235, sql
     assert client.column("select s.nextval from customer where id = 1") == [1], "nothing was asked"
+
+
+def test_kill_query(client: Client) -> None:
+    client.run("begin", "update customer set tiny = 9 where id = 1")
+    later = Later(client.session, "select s.nextval, sleep(60) /* long */ from customer")
+    until(lambda: _running(client, "long"), "it does not run")
+    client.process.query(f"kill query {client.session.thread_id()}")
+    error = later.result().error
+    assert error is not None
+    assert error[0] == 1317
+    assert client.column("select tiny from customer where id = 1") == [9]
+    assert client.column("select s.nextval from customer where id = 2") == [1]
+
+
+def _running(client: Client, text: str) -> bool:
+    return any(text in str(row[7]) and row[0] == client.session.thread_id()
+               for row in client.process.query("show full processlist"))  # fmt: skip

@@ -441,7 +441,7 @@ def _next(reader: Reader) -> SelectNext | None:
     name = reader.name()
     if reader.accept("."):
         keyspace, name = name, reader.name()
-    if phrase and reader.peek() in ("as", ",", "+", "-", "*", "/", "from"):  # as in MariaDB: see ``nextval``
+    if phrase and reader.peek() not in ("", ";"):  # an expression, as in MariaDB: see ``nextval``
         return None
     reader.finish()
     return SelectNext(keyspace, name, count)
