@@ -17,14 +17,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pymysql
 import pytest
 import yaml
 
 from tests.fix_servers import REPOSITORY, Cluster, Server
+from tests.forking import ForkedProcess, Forks
 
 USER = "tester"
 PASSWORD = "tester's password"
@@ -41,7 +43,7 @@ _ADDRESS = re.compile(r"(\[[0-9a-f:]+\]|[\w.]+):(\d+)")
 class VgateProcess:
     """A running ``vgate serve``. Its files are in ``directory``; it may be killed in any way."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | ForkedProcess
     directory: Path
     host: str = ""
     port: int = 0
@@ -85,12 +87,8 @@ def run_vgate(directory: Path, arguments: Sequence[str]) -> VgateProcess:
 
     Fails the test with everything it wrote if it ends, or says nothing, before that.
     """
-    errors = (directory / "stderr").open("w")
-    process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("vgate")), *arguments],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=REPOSITORY,
-    )  # fmt: skip
-    errors.close()
+    with (directory / "stderr").open("w") as errors:
+        process = _start(arguments, errors)
     vgate = VgateProcess(process, directory)
     said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     threading.Thread(target=_collect, args=(process, vgate.lines, said), daemon=True).start()
@@ -109,7 +107,30 @@ def run_vgate(directory: Path, arguments: Sequence[str]) -> VgateProcess:
     )  # fmt: skip
 
 
-def _collect(process: subprocess.Popen[str], lines: list[str], said: queue.SimpleQueue[str | None]) -> None:
+def _start(arguments: Sequence[str], errors: TextIO) -> subprocess.Popen[str] | ForkedProcess:
+    """The process; that of a plain ``serve`` is forked from one that has loaded vgate."""
+    if arguments[0] == "serve" and "--workers" not in arguments:
+        return _forks().start(arguments, errors)
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("vgate")), *arguments],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=REPOSITORY,
+    )  # fmt: skip
+
+
+@cache
+def _forks() -> Forks:
+    return Forks()
+
+
+def pytest_sessionfinish() -> None:
+    """Nothing will be started any more."""
+    if _forks.cache_info().currsize:
+        _forks().close()
+
+
+def _collect(
+    process: subprocess.Popen[str] | ForkedProcess, lines: list[str], said: queue.SimpleQueue[str | None]
+) -> None:
     """Read its output to the end, so that it never blocks on it."""
     assert process.stdout is not None
     with process.stdout as output:
