@@ -69,9 +69,9 @@ GATHER_TOO_LARGE = Fault(
     "VG03003", 1105, "HY000", "the query needs more than {what} from several shards, more than limits.{limit} in "
     "vgate.yaml; narrow it with a condition on the sharding column or on the table alone, or raise the limit",
 )
-NEXTVAL_ROWS = Fault(
-    "VG03004", 1105, "HY000", "NEXTVAL in a SELECT of more than {what}, more than limits.{limit} in vgate.yaml: its "
-    "rows are kept until each has its value; add a LIMIT, or raise the limit",
+KEPT_ROWS = Fault(
+    "VG03004", 1105, "HY000", "{construct} has more than {what}, more than limits.{limit} in vgate.yaml: its rows are "
+    "kept until all are there; take fewer at a time (LIMIT), or raise the limit",
 )
 COLUMN_COUNT = Fault("VT03006", 1136, "21S01", "column count does not match value count with the row at row {row}")
 

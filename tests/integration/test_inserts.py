@@ -884,8 +884,6 @@ REFUSED = {
     "insert into person (id, req) values (1.5, 1)": "1.5 as the value of id",
     "insert into event (user_id, what) values (1 + 1, 'x')": "an expression as the value of the sharding column user_id",
     "insert into event (user_id, what) values (abs(-1), 'x')": "an expression as the value of the sharding column user_id",
-    "insert into person (name, req) select name, n from event": "INSERT ... SELECT",
-    "insert into person (name, req) (select name, n from event)": "INSERT ... SELECT",
     "insert into person (name, req) values ((select max(name) from person p), 1)": "a subquery in INSERT",
     "insert into person (name, req) values ('a', 1), (concat((select 'b'), 'c'), 2)": "a subquery in INSERT",
     "insert into person (id, req) values (1, 1) on duplicate key update n = (select 1)": "a subquery in INSERT",

@@ -252,7 +252,6 @@ REFUSED = {
     "update customer set customer_id = 99 where customer_id = 1": "customer_id",
     "update customer set n = 1, customer_id = customer_id + 1": "customer_id",
     "update customer set n = (select max(n) from customer)": "subquery",
-    "insert into customer select * from customer": "SELECT",
     "select * into outfile '/tmp/x' from customer": "INTO",
     "load data infile '/tmp/x' into table customer": "LOAD DATA",
     "do (select count(*) from customer)": "DO",

@@ -315,7 +315,7 @@ def test_what_a_server_would_work_out_for_each_row_is_refused(client: Client) ->
         "select s.nextval + 1 from plain",
         "select id from plain where id < nextval(s)",
         "update plain set id = s.nextval",
-        "insert into plain (id) select nextval(s) from plain",
+        "insert into plain (id) select nextval(s) + 1 from plain",
         "insert into plain (id) values (1) on duplicate key update id = s.nextval",
         "create table other (id bigint default (nextval(s)))",
         "select s.nextval union select 1",

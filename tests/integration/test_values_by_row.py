@@ -114,13 +114,11 @@ def test_a_driver_that_prepares(client: Client) -> None:
                "collation": "utf8mb4_general_ci"}  # fmt: skip
     with closing(MySQLConnection(**options, database=keyspace, use_pure=True)) as session:
         for cursor in (session.cursor(prepared=True), session.cursor()):
-            number = 0
             client.run("alter sequence s restart with 1")
-            for _ in range(3):
+            for number in range(3):
                 cursor.execute("select s.nextval as n, uname, s.currval from customer where id = %s", (1,))
                 assert cursor.fetchall() == [(number + 1, "a", number + 1)]
                 assert cursor.column_names == ("n", "uname", "s.currval")
-                number += 1
 
 
 def test_by_name_and_in_a_transaction(client: Client) -> None:
@@ -168,6 +166,26 @@ def test_what_could_lose_or_move_rows_is_refused(client: Client) -> None:
     ):
         assert client.error(sql)[0] == 1235, sql
     assert client.column("select s.nextval from customer where id = 1") == [1], "nothing was asked"
+
+
+def test_rows_of_a_query_that_are_inserted(client: Client) -> None:
+    """Explicit ids from any sequence."""
+    client.run("create simple sequence new start with 50")
+    answer = client.ask("insert into customer (id, uname) select new.nextval, left(concat(uname, '!'), 30)"
+                        " from customer")  # fmt: skip
+    assert (answer.error, answer.affected) == (None, 5)
+    assert client.column("select id from customer where id >= 50 order by id") == [50, 51, 52, 53, 54]
+    assert sorted(map(str, client.column("select uname from customer where id >= 50"))) == [
+        "None", "a!", "c" * 30, "d!", "e!"]  # fmt: skip
+    client.run("prepare p from 'insert into customer (id) select nextval(new) from customer where id < ?'",
+               "set @a = 3", "execute p using @a",
+               "insert into customer (id, price) select next value for new, s.nextval")  # fmt: skip
+    rows = client.rows("select id, price from customer where id >= 55 order by id")
+    assert rows == ((55, None), (56, None), (57, 1))
+    prepared = Prepared(client.session)
+    statement = prepared.prepare("insert into customer (id) select new.nextval from customer where id <= ?")
+    assert prepared.execute(statement, 3)[0][1] == 3
+    assert client.column("select max(id) from customer") == [60]
 
 
 def test_kill_query(client: Client) -> None:

@@ -18,6 +18,7 @@ from vgate.planner.plan import (
     Everywhere,
     Gathered,
     Insert,
+    InsertQuery,
     Maintain,
     NextValue,
     Nothing,
@@ -62,6 +63,11 @@ def _lines(plan: Plan, slots: Slots | None) -> list[str]:
             return _route(plan, slots)
         case Insert():
             return _insert(plan)
+        case InsertQuery(table=table, insert=insert):
+            rows = f"rows of a query, read first, into {table}"
+            return [f"{rows}: all of them to the one server of the keyspace"] if insert is None else [
+                f"{rows}; then", *(f"  {line}" for line in _insert(insert)),
+            ]  # fmt: skip
         case NextValue(sequence=sequence, count=count):
             return [f"next values of sequence {sequence}: {_source(count, slots)}"]
         case Everywhere(keyspace=keyspace):

@@ -14,18 +14,28 @@ from vgate.errors import CANNOT_MAP, UNREADABLE, UNSUPPORTED, VgateError
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.columns import ColumnKind, ColumnType, TableInfo
 from vgate.planner.functions import sequence_function
-from vgate.planner.plan import Access, Insert, InsertId, InsertKey, OnDuplicate, Pass, Planned, Refuse
+from vgate.planner.plan import (
+    Access,
+    Insert,
+    InsertId,
+    InsertKey,
+    InsertQuery,
+    OnDuplicate,
+    Pass,
+    Planned,
+    Refuse,
+)
 from vgate.planner.reference_tables import check_insert, is_reference
 from vgate.planner.references import references, resolve_name
 from vgate.planner.statements import Words
 from vgate.planner.values import equal_texts_share_ids
+from vgate.sql.insert_query import QUERIES, read_insert_query
 from vgate.sql.lexer import LexError, LexMode, TokenKind, lexer_for
 from vgate.sql.rows import InsertHead, read_assignments, read_head
 from vgate.sql.tree import Unparsed, parse
 from vgate.vindex.base import Value
 from vgate.vschema.model import Table, TableName, VSchema
 
-_QUERIES: Final = frozenset({"(", "select", "with", "table"})
 _SUBQUERIES: Final = frozenset({b"select", b"with", b"table"})
 """What a subquery begins with, after its parenthesis."""
 
@@ -53,30 +63,37 @@ def _plan_insert(
     sharded = vschema.keyspace(full.keyspace).sharded
     table = vschema.keyspace(full.keyspace).tables.get(full.table)
     if table is None or (not sharded and table.auto_increment is None):
-        _check_sources(text, shape, mode, head, full, keyspace, vschema)
-        return Planned(Pass(full.keyspace, Access.WRITE, (full,)))
+        others = _other_sources(text, shape, mode, head, full, keyspace, vschema)
+        if not others:
+            return Planned(Pass(full.keyspace, Access.WRITE, (full,)))
+        if head.source in QUERIES and not sharded:
+            return Planned(InsertQuery(full, None))
+        names = ", ".join(sorted({full.keyspace, *others}))
+        return Planned(Refuse(UNSUPPORTED(construct=f"INSERT into a table of one keyspace from others ({names})")))
     info = catalog.table(full)
     if info is None:
         return NeedTables((full,))
     try:
+        if head.source in QUERIES:
+            return Planned(_insert_query(text, mode, table, info, sharded=sharded))
         return Planned(_insert(text, shape, mode, head, table, info, sharded=sharded))
     except VgateError as error:
         return Planned(Refuse(error))
 
 
-def _check_sources(
+def _other_sources(
     text: bytes, shape: bytes, mode: LexMode, head: InsertHead, full: TableName, keyspace: str | None, vschema: VSchema
-) -> None:
-    """A query in an INSERT that passes is run by the table's own server, among the tables of its keyspace alone.
+) -> set[str]:
+    """The keyspaces besides its own that an INSERT into an unsharded table names, or finds names without a keyspace in.
 
-    Raises UNSUPPORTED where it names others, or would find others by names without a keyspace.
+    If there are none, its query is run by the table's own server, among the tables of its keyspace alone.
     """
     words = Words(shape, mode)
     if not {"select", "table"} & words.rest():
-        return
+        return set()
     others = [name for name in words.qualifiers(vschema.keyspaces) if name != full.keyspace]
     elsewhere = keyspace != full.keyspace or words.mentions(vschema.routed_names(full.keyspace))
-    if elsewhere and head.source in _QUERIES:
+    if elsewhere and head.source in QUERIES:
         try:
             query = parse(text[head.source_start :], mode).root
         except Unparsed:
@@ -84,9 +101,21 @@ def _check_sources(
         others += [keyspace or "none"] if query is None else references(query, keyspace, vschema).keyspaces
     elif elsewhere:
         others.append(keyspace or "none")
-    if set(others) - {full.keyspace}:
-        names = ", ".join(sorted({full.keyspace, *others}))
-        raise UNSUPPORTED(construct=f"INSERT into a table of one keyspace from others ({names})")
+    return set(others) - {full.keyspace}
+
+
+def _insert_query(text: bytes, mode: LexMode, table: Table, info: TableInfo, *, sharded: bool) -> InsertQuery:
+    """Planned as the INSERT that it will be when the rows have been read."""
+    found = read_insert_query(text, mode)
+    assert found is not None
+    if found.tail_words[:1] == [b"returning"]:
+        raise UNSUPPORTED(construct=f"{found.head.verb.upper()} ... SELECT ... RETURNING of a sharded table")
+    columns = found.head.columns or tuple(column.name for column in info.columns if not column.invisible)
+    values = found.with_rows([b"(" + b", ".join([b"1"] * len(columns)) + b")"])
+    shape = lexer_for(mode).split(values)[0]
+    return InsertQuery(
+        table.name, _insert(values, shape, mode, read_head(values, mode), table, info, sharded=sharded)
+    )
 
 
 def _insert(
@@ -94,9 +123,7 @@ def _insert(
 ) -> Insert:
     where = "on a sharded keyspace" if sharded else "into a table whose ids come from a sequence"
     if head.source not in ("values", "set"):
-        if head.source not in _QUERIES:
-            raise LexError(head.source_start)
-        raise UNSUPPORTED(construct=f"{head.verb.upper()} ... {_source_name(head.source)} {where}")
+        raise LexError(head.source_start)
     if head.partitions:
         raise UNSUPPORTED(construct=f"{head.verb.upper()} ... PARTITION {where}")
     if "delayed" in head.modifiers:
@@ -126,10 +153,6 @@ def _insert(
         check_insert(table, columns, (*words, *tail), info)
         _check_counters(table, columns, info)
     return Insert(table, columns, implicit, key, generated, on_duplicate, returning)
-
-
-def _source_name(source: str) -> str:
-    return {"(": "SELECT", "with": "SELECT"}.get(source, source.upper())
 
 
 def _columns(text: bytes, mode: LexMode, head: InsertHead, info: TableInfo) -> tuple[str, ...]:

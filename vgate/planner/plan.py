@@ -231,6 +231,17 @@ class InsertId:
 
 
 @dataclass(frozen=True, slots=True)
+class InsertQuery:
+    """INSERT or REPLACE ... SELECT whose rows have to be read first: they are then inserted as rows of VALUES are.
+
+    ``insert``: the plan of that, None for a table that is planned as others of its unsharded keyspace.
+    """
+
+    table: TableName
+    insert: Insert | None
+
+
+@dataclass(frozen=True, slots=True)
 class NextValue:
     """``SELECT NEXT n VALUES FROM sequence``: one row, one BIGINT column ``nextval``, the first of n."""
 
@@ -296,7 +307,8 @@ class Refuse:
 
 
 Plan = (
-    Pass | AnyShard | Route | Insert | NextValue | VindexRows | Everywhere | EveryShard | Maintain | Schemas | Refuse
+    Pass | AnyShard | Route | Insert | InsertQuery | NextValue | VindexRows | Everywhere | EveryShard | Maintain
+    | Schemas | Refuse
 )
 
 

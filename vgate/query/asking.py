@@ -26,6 +26,7 @@ from vgate.errors import (
 )
 from vgate.planner.plan import Const, NextValue
 from vgate.query.grants import check
+from vgate.query.insert_query import insert_query
 from vgate.query.sequence_ddl import OF_TYPE, WORDS, SequenceStatements
 from vgate.sequences.definition import key_of
 from vgate.session.session import Diagnostic, Session
@@ -125,7 +126,7 @@ class SequenceWords:
         for call in calls:
             check(self._session.login, NextValue(names[call.sequence], Const(1)))
             new = call.next or names[call.sequence] in counted
-            if new and not asking.values and call not in by_row:
+            if new and not (asking.values or asking.query) and call not in by_row:
                 where = "where a server would work it out for each row, or later"
                 raise NEXTVAL_PLACE(name=names[call.sequence], where=where)
         if asking.count is not None and not asking.alone:
@@ -195,6 +196,8 @@ class SequenceWords:
         if alone:
             await self._select(asking, names, text, out)
             return True
+        if asking.query and any(call.next for call in asking.calls):
+            return await insert_query(self._conversation, text, out)
         if asking.by_row:
             rest, items = marked(text, asking)
             return await self.by_row(items, names, out, partial(self._conversation.statement, rest))

@@ -49,6 +49,7 @@ from vgate.planner.plan import (
     EveryShard,
     Everywhere,
     Insert,
+    InsertQuery,
     Maintain,
     NextValue,
     Pass,
@@ -68,6 +69,7 @@ from vgate.query.catalog import Catalog
 from vgate.query.clients import Clients
 from vgate.query.fast import LONG, Client, FastPath
 from vgate.query.gate import Gate
+from vgate.query.insert_query import insert_query
 from vgate.query.loads import load
 from vgate.query.named import NAMING, NamedStatements
 from vgate.query.own import OwnStatements
@@ -227,6 +229,8 @@ class Conversation(FastPath):
         cached = await self.cached(text, shape, slots)
         if word == b"load":
             return await load(self, cached, self.call(text, slots, out, cached))
+        if isinstance(cached.plan, InsertQuery):
+            return await insert_query(self, text, out)
         if cached.found.pins == VARIABLE:
             return await self.variables.statement(text, cached, slots, out)
         return await self.execute(cached, self.call(text, slots, out, cached))
@@ -325,6 +329,8 @@ class Conversation(FastPath):
         match node:
             case Insert(table=table):
                 return table.name.keyspace
+            case InsertQuery(table=name):
+                return name.keyspace
             case NextValue(sequence=sequence):
                 return sequence.keyspace
             case Refuse(error=error):
@@ -413,6 +419,8 @@ class Conversation(FastPath):
                     max_rows=self.gate.max_insert_rows,
                 )  # fmt: skip
                 return await run.run()
+            case InsertQuery():
+                return await insert_query(self, call.text, call.out)
             case NextValue():
                 await run_next(call, node, self.gate.sequences)
                 return True

@@ -12,6 +12,7 @@ from vgate.planner.plan import (
     EveryShard,
     Everywhere,
     Insert,
+    InsertQuery,
     Maintain,
     NextValue,
     Pass,
@@ -53,6 +54,8 @@ def check(login: Login, plan: Plan) -> None:
             writes = True
         case Insert(table=table):  # its sequence may be anywhere: who may insert may have ids
             keyspace, writes = table.name.keyspace, True
+        case InsertQuery(table=name):  # the query is looked at as one
+            keyspace, writes = name.keyspace, True
         case NextValue(sequence=sequence):
             keyspace, writes = sequence.keyspace, True
         case _:

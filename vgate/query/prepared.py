@@ -10,6 +10,7 @@ answer an OK either way. It does not know packets' framing.
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -34,7 +35,7 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.planner.build import syntax_error
-from vgate.planner.plan import AnyShard, Insert, Pass, Planned, Refuse, Route, Schemas, VindexRows
+from vgate.planner.plan import AnyShard, Insert, InsertQuery, Pass, Planned, Refuse, Route, Schemas, VindexRows
 from vgate.query.asking import ASKS, filled_columns
 from vgate.query.attributes import FUNCTION, parametrised
 from vgate.query.cache import Cached
@@ -43,6 +44,7 @@ from vgate.query.mixed import Mixed, bigint, mixed
 from vgate.query.sequence_ddl import CREATE_COLUMNS, OF_TYPE, WORDS
 from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.session.session import Diagnostic
+from vgate.sql.insert_query import read_insert_query
 from vgate.sql.lexer import LexError, VersionedComment
 from vgate.sql.nextval import Asking, Item, marked
 from vgate.sql.parameters import Template, literal, read_template
@@ -103,6 +105,8 @@ class ByRow:
 
 Own = Statement | Asking | Attributed | ByRow | Mixed | SequenceLook | SequenceStatement
 """What the session answers itself."""
+
+_INSERT: Final = re.compile(rb"\s*(?:insert|replace)\b", re.I)
 
 READ_ONLY: Final = 1
 """The flag of COM_STMT_EXECUTE that asks for a cursor."""
@@ -203,16 +207,13 @@ class PreparedStatements:
             raise EMPTY_QUERY()
         conversation = self._conversation
         template = self._template(text)
-        own: Own | None = recognise(template.text, conversation.mode)
+        own = await self._own(template)
         if self._flavour is Flavour.MYSQL and _is_text_only(own):
             raise UNSUPPORTED_PREPARED()
         if isinstance(own, SelectNext):
             await conversation.own.sequence_of(own)
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, (_NEXTVAL,)), sequence)
             return
-        if own is None and FUNCTION in template.shape.lower() and conversation.has_attributes:
-            own = Attributed(*parametrised(template, conversation.session, conversation.lexer, conversation.mode))
-        own = own or await self._of_sequences(template)
         if isinstance(own, Asking):
             columns = tuple(bigint_column(item.name).payload() for item in own.items)
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, columns), sequence)
@@ -241,10 +242,19 @@ class PreparedStatements:
         place, text = await self._place(template)
         handle = await self._show(text, place)
         if text is not template.text:
-            handle = replace(handle, parameters=(_PARAMETER,) * template.parameters)
+            columns = () if _INSERT.match(template.text) is not None else handle.columns  # of a query in it
+            handle = replace(handle, parameters=(_PARAMETER,) * template.parameters, columns=columns)
         if len(handle.parameters) != template.parameters:
             raise UNSUPPORTED(construct="a prepared statement whose parameters vgate counts otherwise than the server")
         self._answer(template, None, handle, sequence)
+
+    async def _own(self, template: Template) -> Own | None:
+        """What the session answers itself, if that is what it is."""
+        conversation = self._conversation
+        own: Own | None = recognise(template.text, conversation.mode)
+        if own is None and FUNCTION in template.shape.lower() and conversation.has_attributes:
+            own = Attributed(*parametrised(template, conversation.session, conversation.lexer, conversation.mode))
+        return own or await self._of_sequences(template)
 
     def _columns_told(self, own: Own) -> tuple[bytes, ...]:
         """The columns that are told of before an execution: as MariaDB does of a count, but not of other SHOWs of the
@@ -317,6 +327,11 @@ class PreparedStatements:
                 raise error
             case VindexRows(keyspace=keyspace):
                 return (keyspace, 0), without_rows(template.stand_in, conversation.mode, len(template.parts[0]))
+            case InsertQuery():
+                found = read_insert_query(template.text, conversation.mode)
+                assert found is not None
+                place, text = await self._place(read_template(found.query, conversation.mode))
+                return place, text
             case plan:
                 return (conversation.keyspace_of(plan), 0), template.text
 
@@ -345,6 +360,12 @@ class PreparedStatements:
 
     # -- executing ------------------------------------------------------------------------------------------------
 
+    async def once(self, text: bytes, out: Output) -> bool:
+        """Answer a statement without parameters as if it had been prepared; False after a server's error."""
+        template = self._template(text)
+        statement = PreparedStatement(0, template, self._flavour, await self._own(template))
+        return await self._execute(statement, Bound(0, 0, b"", b"", 0, []), b"", out)
+
     async def execute(self, payload: bytes, sequence: int = 1) -> None:
         """COM_STMT_EXECUTE, answered from that packet number on. Errors become ERR packets, as a text statement's do.
         """
@@ -368,26 +389,24 @@ class PreparedStatements:
             conversation.session.row_count = -1
             out.error(error)
 
-    async def _execute(self, statement: PreparedStatement, bound: Bound, payload: bytes, out: Output) -> None:
+    async def _execute(self, statement: PreparedStatement, bound: Bound, payload: bytes, out: Output) -> bool:
         conversation = self._conversation
         template, own = statement.template, statement.own
         if isinstance(own, SelectNext):
             await self._next(own, bound, out)
-            return
+            return True
         if isinstance(own, SequenceLook):
             call = conversation.call(own.text, [], out, None)
             call.execution = Execution(own.text, bound, payload, _ahead(statement))
-            await conversation.asking.definitions.ask(call)
-            return
+            return await conversation.asking.definitions.ask(call)
         if isinstance(own, ByRow):  # with the sequences that there are by now
             found = await conversation.asking.asking(template.text)
             if found is not None and found[0].by_row:
                 template, rest, items = await self._marked(template, found[0])
                 inner = replace(statement, template=template, own=rest)
                 run = partial(self._run, inner, bound._replace(flags=0), payload)  # all rows at once: no cursor
-                await conversation.asking.by_row(items, found[1], out, run)
-                return
-        await self._run(statement, bound, payload, out)
+                return await conversation.asking.by_row(items, found[1], out, run)
+        return await self._run(statement, bound, payload, out)
 
     async def _run(self, statement: PreparedStatement, bound: Bound, payload: bytes, out: Output) -> bool:
         """Answer an execution; False if its answer was an error that a server gave."""
@@ -408,6 +427,8 @@ class PreparedStatements:
             return await conversation.statement(template.filled(literals), out)
         slots = template.slots(literals)
         cached = await conversation.cached(template.stand_in, template.shape, slots)
+        if isinstance(cached.plan, InsertQuery):
+            return await conversation.statement(template.filled(literals), out)
         if isinstance(cached.plan, Insert):
             literals = self.literals(bound, stored=True)
             slots = template.slots(literals)

@@ -12,7 +12,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
-from vgate.sql.lexer import LexMode, Token, TokenKind, lexer_for
+from vgate.sql.insert_query import read_insert_query
+from vgate.sql.lexer import LexError, LexMode, Token, TokenKind, lexer_for
 from vgate.sql.names import name_of
 from vgate.sql.sequences import Written
 
@@ -64,7 +65,7 @@ class Asking:
     """A statement that asks. ``verb`` is its first word. ``values``: NEXTVAL may stand where its calls stand.
 
     ``items``: the select list of a SELECT without tables, or with ``tables``, where each row has a value of its own;
-    ``count``: where it says WHERE COUNT = n, that n (-1: a parameter).
+    ``count``: where it says WHERE COUNT = n, that n (-1: a parameter). ``query``: an INSERT's query asks.
     """
 
     verb: str
@@ -73,6 +74,7 @@ class Asking:
     items: tuple[Item, ...] = ()
     count: int | None = None
     tables: bool = False
+    query: bool = False
 
     @property
     def alone(self) -> bool:
@@ -115,7 +117,8 @@ class _Finder:
             case "select":
                 return self._select(found, calls)
             case "insert" | "replace":
-                return Asking(verb, found, self._only_values(found))
+                values = self._only_values(found)
+                return Asking(verb, found, values, query=not values and self._is_query(found))
             case "set" | "do":
                 return Asking(verb, found, "select" not in self.words)
         return Asking(verb, found, False)
@@ -190,6 +193,17 @@ class _Finder:
         return Written(parts[0], parts[1]) if len(parts) == 2 else Written(None, parts[0])
 
     # -- where they stand -----------------------------------------------------------------------------------------
+
+    def _is_query(self, calls: Sequence[SequenceCall]) -> bool:
+        """True if the calls of an INSERT stand in a query whose rows are inserted; that says of each where it may."""
+        try:
+            found = read_insert_query(self.text, self.mode)
+        except LexError:
+            return False
+        if found is None:
+            return False
+        end = len(self.text) - len(found.tail)
+        return all(found.head.source_start <= call.start and call.end <= end for call in calls)
 
     def _only_values(self, calls: Sequence[SequenceCall]) -> bool:
         """True if the calls of an INSERT stand among its values: each is worked out once."""

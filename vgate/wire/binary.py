@@ -158,6 +158,19 @@ def read_value(payload: bytes, at: int, kind: int) -> tuple[bytes, int]:
     return payload[at : at + width], at + width
 
 
+def binary_values(row: bytes, types: Sequence[int]) -> list[bytes | None]:
+    """The values of a row of a prepared statement's result, each without its length. Raises MalformedPacket."""
+    at = 1 + (len(types) + 9) // 8
+    values: list[bytes | None] = []
+    for number, kind in enumerate(types, 2):
+        if row[1 + (number >> 3)] & (1 << (number & 7)):
+            values.append(None)
+        else:
+            value, at = read_value(row, at, kind)
+            values.append(value)
+    return values
+
+
 def _length(payload: bytes, at: int) -> tuple[int, int]:
     try:
         return read_lenenc(payload, at)
