@@ -58,6 +58,7 @@ mysql9:
 
 # So are the clients that are no Python packages.
 clients: $(READY)
+	@timeout 600 tests/get_programs sysbench </dev/null || echo 'make: no sysbench' >&2
 	@timeout 600 tests/get_clients .clients </dev/null || echo 'make: not all clients are there' >&2
 
 clean:

@@ -107,19 +107,18 @@ def benched(served: VgateProcess, cluster: Cluster, keyspace: str) -> Place:
 @pytest.mark.parametrize("script", ["oltp_point_select", "oltp_read_write", "oltp_insert"])
 @pytest.mark.parametrize("mode", ["auto", "disable"])
 def test_sysbench(benched: Place, script: str, mode: str) -> None:
-    """``auto`` is its default: prepared statements. What needs a merge is left out where there are shards.
+    """``auto`` is its default: prepared statements.
 
     One thread, as two that meet in a deadlock would wait for its time-out where their rows are on several shards.
     """
     sysbench = program("sysbench", "Install sysbench (tests/get_programs bench).")
-    merged = ["--order_ranges=0", "--distinct_ranges=0", "--sum_ranges=0"] if benched.database == "customer" else []
     where = [
         f"--mysql-host={benched.host}", f"--mysql-port={benched.port}", f"--mysql-user={USER}",
         f"--mysql-password={PASSWORD}", f"--mysql-db={benched.database}",
     ]  # fmt: skip
     said = benched.run([
         sysbench, script, *where, f"--db-ps-mode={mode}", "--tables=1", f"--table-size={ROWS}", "--threads=1",
-        "--events=100", "--time=60", *merged, "run",
+        "--events=100", "--time=60", "run",
     ])  # fmt: skip
     assert "total number of events:              100" in said, said
     assert "ignored errors" not in said or "ignored errors:                      0" in said, said

@@ -40,6 +40,8 @@ KINDS: dict[str, Work] = {
     "writes": statements("update customer set n = n + 1"),
     "inserts": statements("insert into customer (customer_id, n) values (11, 1), (12, 1), (13, 1), (14, 1)",
                           "delete from customer where customer_id > 10"),
+    "rows of a query": statements("insert into customer (customer_id, n) select customer_id + 10, 1 from customer where"
+                                  " customer_id < 10", "delete from customer where customer_id > 10"),
     "a transaction": statements("begin", "update customer set n = n + 1 where customer_id in (1, 6)",
                                 "select sum(n) from customer",
                                 "update customer set n = n + 1 where customer_id in (2, 4)", "commit"),
