@@ -241,8 +241,6 @@ def test_an_error_on_one_shard_ends_the_answer(oracle: Oracle) -> None:
 # -- what is refused ------------------------------------------------------------------------------------------------
 
 REFUSED = {
-    "select * from customer, product.t": "keyspaces",
-    "select * from customer where n in (select id from product.t)": "keyspaces",
     "update customer set n = 1 limit 1": "LIMIT",
     "update customer set n = 1 order by n": "ORDER BY",
     "delete from customer limit 1": "LIMIT",

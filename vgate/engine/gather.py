@@ -24,7 +24,7 @@ from vgate.backend.schema import read_table
 from vgate.engine.call import Call
 from vgate.engine.command import command_for
 from vgate.engine.gathered_rows import Column, NotGathered, RowCutter, column_of, row_of
-from vgate.engine.rename import columns_of, text_for
+from vgate.engine.rename import as_one, columns_of, text_for
 from vgate.engine.scatter import OF_QUERY, ShardStream, describe, pass_rows, stop_reading
 from vgate.engine.single import follow_error, found_rows, read_warnings, use_up
 from vgate.errors import (
@@ -46,6 +46,8 @@ from vgate.sql.versioned import Flavour
 from vgate.transactions.scope import Place, at_once, to_its_end
 from vgate.wire.constants import Command
 from vgate.wire.packets import eof_payload, frame, read_column, read_err
+from vgate.wire.prepare import Handle
+from vgate.wire.schemas import SchemaRename
 
 BATCH: Final = 1 << 20
 """Bytes of rows in one INSERT, unless the server takes less."""
@@ -89,10 +91,30 @@ async def run_gather(call: Call, keyspace: str, gather: Gather, shards: Shards, 
     return True
 
 
+async def prepare_gathered(call: Call, keyspace: str, gather: Gather) -> Handle:
+    """What a query of a prepared statement looks like, over tables without rows. Raises SqlError."""
+    tables = {table: [(table.name.keyspace, 0)] for table in gather.tables}
+    shards = {table: places if places[0][0] != keyspace else [] for table, places in tables.items()}
+    work = _Gathering(call, keyspace, gather, shards, GatherLimits(), rows=False)
+    try:
+        await work.load()
+        await work.connection.carry(call.session.settings)
+        handle = await work.connection.prepare(text_for(call, (keyspace, 0), work.text))
+    except (NotGathered, NotTemporary) as error:
+        raise UNSUPPORTED(construct=f"{error} in a query over several keyspaces") from None
+    finally:
+        work.close()
+    rename = columns_of(call, (keyspace, 0))
+    return replace(handle, columns=tuple(_column_of(column, rename, work) for column in handle.columns))
+
+
 class _Gathering:
     """One statement's rows, on their way to ``connection``."""
 
-    def __init__(self, call: Call, keyspace: str, gather: Gather, shards: Shards, limits: GatherLimits) -> None:
+    def __init__(
+        self, call: Call, keyspace: str, gather: Gather, shards: Shards, limits: GatherLimits, *, rows: bool = True
+    ) -> None:
+        self._with_rows = rows
         self._call = call
         self._gather = gather
         self._shards = shards
@@ -104,7 +126,15 @@ class _Gathering:
         self._rows = self._bytes = 0
         self.connection: BackendConnection
         self.copies: dict[bytes, bytes] = {}  # names of copies to those of their tables
-        self.text = call.text if call.execution is None else call.execution.text
+        self.guests = {one.name.table: one.name.keyspace for one in gather.tables if one.name.keyspace != keyspace}
+        self.text = self._own_text()
+
+    def _own_text(self) -> bytes:
+        """The client's text, in which all tables are the keyspace's own."""
+        call = self._call
+        text = call.text if call.execution is None else call.execution.text
+        own = self._servers.keyspace.name
+        return as_one(call, text, dict.fromkeys(self.guests.values(), own)) if self.guests else text
 
     def close(self) -> None:
         """Nobody else gets the connection."""
@@ -124,7 +154,7 @@ class _Gathering:
             self._readers = await scope.take_all(places)  # which are in one order everywhere, as in engine.scatter
             for reader in self._readers.values() if once else ():
                 await scope.characterise(reader)
-            reading = _reading(session.settings)
+            reading = _reading(session.settings, definitions=bool(self.guests))
             await at_once(reader.carry(reading) for reader in self._readers.values())
             await self._load_all()
             done = True
@@ -161,7 +191,7 @@ class _Gathering:
             self._loose, self._rows, self._bytes = True, 0, 0
             self.copies.clear()
             await self._open()
-            self.text = self._call.text if self._call.execution is None else self._call.execution.text
+            self.text = self._own_text()
             await self._load_tables()
 
     async def _open(self) -> None:
@@ -169,25 +199,30 @@ class _Gathering:
         await self.connection.carry(_LOADING[self._facts.flavour])
         await _check_log(self.connection)
 
-    async def _ask(self, sql: str) -> list[tuple[bytes | None, ...]]:
-        return await self.connection.rows(sql)
+    def _knowing(self, table: Gathered) -> tuple[BackendConnection, str]:
+        """A connection to a server that has the table, and the table's database there."""
+        keyspace = table.name.keyspace
+        if keyspace == self._servers.keyspace.name:
+            return self.connection, address_of(self._servers.keyspace, 0).database
+        place = self._shards[table][0]
+        cluster = self._call.scope.cluster
+        if cluster.facts_for(keyspace).flavour is not self._facts.flavour:
+            raise UNSUPPORTED(construct=f"tables of MariaDB and of MySQL ({table.name}) in one statement")
+        return self._readers[place], address_of(cluster.keyspaces[keyspace].keyspace, place[1]).database
 
     async def _load_tables(self) -> None:
-        database = address_of(self._servers.keyspace, 0).database
         for table in self._gather.tables:
-            info = await read_table(self._ask, database, table.name)  # anew: an unknown column would be empty
+            server, database = self._knowing(table)
+            info = await read_table(server.rows, database, table.name)  # anew: an unknown column would be empty
             if info is None:
                 raise NO_SUCH_TABLE(name=str(table.name))
             columns = [column_of(one) for one in info.columns if not one.generated]
-            create = await self._definition(table)
+            create = (await server.rows(b"SHOW CREATE TABLE " + backquoted(table.name.table)))[0][1] or b""
             await self._create(create, backquoted(table.name.table))
-            await self._fill(table, columns)
+            if self._with_rows:
+                await self._fill(table, columns)
             if self._facts.flavour is Flavour.MYSQL and table.references > 1:
                 await self._copy(table, create, columns)
-
-    async def _definition(self, table: Gathered) -> bytes:
-        rows = await self.connection.rows(b"SHOW CREATE TABLE " + backquoted(table.name.table))
-        return rows[0][1] or b""
 
     async def _create(self, create: bytes, name: bytes) -> None:
         try:
@@ -280,9 +315,10 @@ class _Gathering:
 # -- settings -----------------------------------------------------------------------------------------------------
 
 
-def _reading(settings: Settings) -> Settings:
-    """A session's settings, but that results come as they are stored, and whole."""
-    return settings.changed({"character_set_results": "NULL", "sql_select_limit": None})
+def _reading(settings: Settings, *, definitions: bool) -> Settings:
+    """A session's settings, but that results come as they are stored, and whole; ``definitions`` in usual quotes."""
+    quotes = {"sql_mode": "''"} if definitions else {}
+    return settings.changed({"character_set_results": "NULL", "sql_select_limit": None, **quotes})
 
 
 _BOTH: Final = {
@@ -325,7 +361,7 @@ async def _answer(call: Call, place: Place, work: _Gathering) -> None:
     try:
         connection.relay(await command_for(call, place, connection, work.text), stream)
         if head := await stream.head():
-            describe(call.out, _as_of(head, call, place, work.copies), stream.flags)
+            describe(call.out, _as_of(head, call, place, work), stream.flags)
         await pass_rows(call.out, stream)
         response = connection.response
         if response.error is not None:
@@ -342,14 +378,21 @@ async def _answer(call: Call, place: Place, work: _Gathering) -> None:
     call.out.send(eof_payload(call.out.status | flags, warnings))
 
 
-def _as_of(head: bytes, call: Call, place: Place, copies: Mapping[bytes, bytes]) -> bytes:
-    """The description of a result, in which copies have the names of their tables, and databases of their keyspaces."""
+def _as_of(head: bytes, call: Call, place: Place, work: _Gathering) -> bytes:
+    """The description of a result as of the tables themselves."""
     rename = columns_of(call, place)
     first, *columns = packets_of(head)
-    parts = [frame(first)]
-    for payload in columns:
-        column = read_column(payload if rename is None else rename.column(payload))
-        table = copies.get(column.org_table)
-        parts.append(frame(payload if table is None and rename is None else
-                           replace(column, org_table=table or column.org_table).payload()))  # fmt: skip
-    return b"".join(parts)
+    return b"".join((frame(first), *(frame(_column_of(payload, rename, work)) for payload in columns)))
+
+
+def _column_of(payload: bytes, rename: SchemaRename | None, work: _Gathering) -> bytes:
+    """A column's description, in which copies have the names of their tables, and databases those of keyspaces."""
+    if rename is not None:
+        payload = rename.column(payload)
+    if not work.copies and not work.guests:
+        return payload
+    column = read_column(payload)
+    table = work.copies.get(column.org_table, column.org_table)
+    keyspace = work.guests.get(table.decode("utf-8", "replace"))
+    schema = column.schema if keyspace is None else keyspace.encode("utf-8")
+    return replace(column, org_table=table, schema=schema).payload()

@@ -53,6 +53,11 @@ def text_for(call: Call, place: Place, text: bytes) -> bytes:
     return _Renaming(call, text, names).text() if names else text
 
 
+def as_one(call: Call, text: bytes, names: Mapping[str, str]) -> bytes:
+    """``text`` with other names for keyspaces, where they stand before a table's."""
+    return _Renaming(call, text, names).text()
+
+
 def columns_of(call: Call, place: Place) -> SchemaRename | None:
     """The filter for answers of ``place``; None where names are the same."""
     servers = call.scope.cluster.keyspaces[place[0]]

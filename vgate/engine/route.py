@@ -22,6 +22,7 @@ from vgate.errors import BACKEND_UNREACHABLE, DDL_PARTIAL, UNSUPPORTED, SqlError
 from vgate.planner.build import syntax_error
 from vgate.planner.plan import (
     Access,
+    Across,
     AnyShard,
     Const,
     EveryShard,
@@ -110,16 +111,24 @@ def _only_on_one_shard(call: Call, where: str) -> None:
         raise UNSUPPORTED(construct=f"an assignment to a user variable {where}")
 
 
-async def _gather(call: Call, plan: Route, gather: Gather, limits: GatherLimits) -> bool:
-    keyspace = plan.keyspace
+async def run_across(call: Call, plan: Across, limits: GatherLimits) -> bool:
+    """Answer a query over tables of several keyspaces. Raises SqlError."""
+    _only_on_one_shard(call, "in a query over tables of several keyspaces")
+    return await _gather(call, plan, plan.gather, limits)
+
+
+async def _gather(call: Call, plan: Route | Across, gather: Gather, limits: GatherLimits) -> bool:
     shards: dict[Gathered, list[Place]] = {}
     for table in gather.tables:
+        keyspace = table.name.keyspace
         if table.everywhere:  # who locks rows of a reference table always begins on the first shard
             held = (place for place in call.scope.held if place[0] == keyspace and not gather.lock)
             shards[table] = [next(held, (keyspace, 0))]
         else:
             shards[table] = [(keyspace, index) for index in _indexes(call, keyspace, table.where)]
-    return await run_gather(call, keyspace, gather, shards, limits)
+        if keyspace != plan.keyspace:  # one of its servers knows the table
+            shards[table] = shards[table] or [(keyspace, 0)]
+    return await run_gather(call, plan.keyspace, gather, shards, limits)
 
 
 async def run_everywhere(call: Call, plan: Everywhere) -> None:

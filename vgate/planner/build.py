@@ -14,6 +14,7 @@ from typing import Final
 from sqlglot import exp
 
 from vgate.errors import NO_DATABASE, NOT_A_SEQUENCE_TABLE, SYNTAX, UNREADABLE, UNSUPPORTED, WRONG_NEXT, VgateError
+from vgate.planner.across import plan_across
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.ddl import plan_ddl, read_ddl
 from vgate.planner.functions import foreign_function, sequence_function
@@ -215,7 +216,10 @@ def _of_tree(
     if not owners:
         return Planned(_no_tables(tree, keyspace, vschema))
     if len(owners) > 1:
-        return Planned(plan_together(tree, found, keyspace, vschema))
+        try:
+            return Planned(plan_together(tree, found, keyspace, vschema))
+        except VgateError:
+            return plan_across(tree, found, keyspace, catalog)
     (name,) = owners
     if vschema.keyspace(name).sharded:
         ignore = isinstance(tree.root, exp.Update) and "ignore" in (words.word(1), words.word(2))

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from vgate.planner.plan import (
     Access,
+    Across,
     AnyShard,
     Both,
     Const,
@@ -61,6 +62,11 @@ def _lines(plan: Plan, slots: Slots | None) -> list[str]:
             return [f"any shard of {keyspace}: each of them can answer"]
         case Route():
             return _route(plan, slots)
+        case Across(keyspace=keyspace, gather=gather):
+            return [
+                f"tables of several keyspaces: gathered on a server of {keyspace}",
+                *(_gathered(one, gather.lock, slots) for one in gather.tables),
+            ]
         case Insert():
             return _insert(plan)
         case InsertQuery(table=table, insert=insert):

@@ -174,6 +174,17 @@ class Route:
     gather: Gather | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Across:
+    """A query over tables of several keyspaces, gathered on a server of ``keyspace``; ``others`` are the others."""
+
+    keyspace: str
+    others: tuple[str, ...]
+    access: Access
+    tables: tuple[TableName, ...]
+    gather: Gather
+
+
 class OnDuplicate(Enum):
     """What an INSERT does about a row that is already there."""
 
@@ -307,8 +318,8 @@ class Refuse:
 
 
 Plan = (
-    Pass | AnyShard | Route | Insert | InsertQuery | NextValue | VindexRows | Everywhere | EveryShard | Maintain
-    | Schemas | Refuse
+    Pass | AnyShard | Route | Across | Insert | InsertQuery | NextValue | VindexRows | Everywhere | EveryShard
+    | Maintain | Schemas | Refuse
 )
 
 

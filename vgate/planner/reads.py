@@ -45,14 +45,14 @@ def plan_sharded(tree: Tree, found: References, catalog: Catalog, *, ignore: boo
     check_mixed(tree.root, copies, sharded)
     if not sharded:
         return Planned(plan_copies(tree, copies, access_of_tree(tree)))
-    ready = _with_columns(sharded, catalog)
+    ready = with_columns(sharded, catalog)
     if isinstance(ready, NeedTables):
         return ready
     root = tree.root
-    _refuse_outright(tree, ready, ignore=ignore)
+    refuse_outright(tree, ready, ignore=ignore)
     names = tuple(dict.fromkeys(one.name for one in found.found))
     keyspace = found.found[0].name.keyspace
-    blocks = _blocks(ready, trusted=tree.trusted)
+    blocks = blocks_of(ready, trusted=tree.trusted)
     main, *others = groups = _groups(root, blocks)
     construct = _why_apart(root, blocks, groups) or needs_merge(tree, {id(block.node): block for block in blocks})
     wheres = tuple(one.where for one in others)
@@ -60,7 +60,7 @@ def plan_sharded(tree: Tree, found: References, catalog: Catalog, *, ignore: boo
     return Planned(Route(keyspace, main.where, access_of_tree(tree), names, construct, wheres, gather))
 
 
-def _with_columns(found: list[Reference], catalog: Catalog) -> list[Sharded] | NeedTables:
+def with_columns(found: list[Reference], catalog: Catalog) -> list[Sharded] | NeedTables:
     """Every reference with its sharding column as the servers have it."""
     ready: list[Sharded] = []
     missing: list[Reference] = []
@@ -96,7 +96,7 @@ def access_of_tree(tree: Tree) -> Access:
 # -- what no shard may be asked ------------------------------------------------------------------------------------
 
 
-def _refuse_outright(tree: Tree, ready: list[Sharded], *, ignore: bool) -> None:
+def refuse_outright(tree: Tree, ready: list[Sharded], *, ignore: bool = False) -> None:
     """Raises UNSUPPORTED for what is refused wherever the rows are."""
     root = tree.root
     if not isinstance(root, exp.Update | exp.Delete) and b"into" in tree.words:
@@ -155,7 +155,7 @@ def _why_apart(root: exp.Expression, blocks: list[Block], groups: list[_Group]) 
     return main.apart() or (APART if len(groups) > 1 else "")
 
 
-def _blocks(ready: list[Sharded], *, trusted: bool) -> list[Block]:
+def blocks_of(ready: list[Sharded], *, trusted: bool) -> list[Block]:
     """The query blocks that have references, the outermost first."""
     members: dict[int, list[Sharded]] = {}
     for one in ready:

@@ -27,7 +27,7 @@ from vgate.engine.judge import let_a_server_read
 from vgate.engine.maintenance import run_maintain
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import fields_of
-from vgate.engine.route import run_any, run_everywhere, run_next, run_route
+from vgate.engine.route import run_across, run_any, run_everywhere, run_next, run_route
 from vgate.engine.schemas import run_schemas
 from vgate.engine.single import run_single
 from vgate.engine.vindex_rows import run_vindex_rows
@@ -45,6 +45,7 @@ from vgate.planner.build import access_of, plan, syntax_error
 from vgate.planner.catalog import NeedTables
 from vgate.planner.plan import (
     Access,
+    Across,
     AnyShard,
     EveryShard,
     Everywhere,
@@ -413,6 +414,8 @@ class Conversation(FastPath):
                 return await run_any(call, node)
             case Route():
                 return await run_route(call, node, self.gate.gather)
+            case Across():
+                return await run_across(call, node, self.gate.gather)
             case Insert():
                 run = InsertRun(
                     call, node, self.gate.sequences, no_auto_value_on_zero=self.no_auto_value_on_zero,
@@ -479,7 +482,7 @@ class Conversation(FastPath):
         found = cached.found
         if found.last_statement and not found.speaks:
             raise UNSUPPORTED(construct=found.last_statement)
-        counts = found.counts_found_rows and not isinstance(cached.plan, Route | AnyShard)  # of several a route knows
+        counts = found.counts_found_rows and not isinstance(cached.plan, Route | AnyShard | Across)
         construct = found.pins or (FOUND_ROWS if counts else "")
         if not construct:
             return

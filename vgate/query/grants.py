@@ -8,6 +8,7 @@ from __future__ import annotations
 from vgate.errors import DATABASE_DENIED, WRITE_DENIED
 from vgate.planner.plan import (
     Access,
+    Across,
     AnyShard,
     EveryShard,
     Everywhere,
@@ -38,9 +39,9 @@ def check_keyspace(login: Login, keyspace: str) -> None:
 def check(login: Login, plan: Plan) -> None:
     """Raises DATABASE_DENIED (1044) or WRITE_DENIED (1142) for what the user may not do."""
     match plan:
-        case Pass() | Route():
+        case Pass() | Route() | Across():
             keyspace, writes = plan.keyspace, plan.access is not Access.READ
-            for other in plan.others if isinstance(plan, Pass) else ():
+            for other in () if isinstance(plan, Route) else plan.others:
                 check_keyspace(login, other)
         case AnyShard(keyspace=keyspace, access=access):
             writes = access is not Access.READ

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from vgate.engine.gather import prepare_gathered
 from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import Output
 from vgate.engine.rename import text_for
@@ -28,13 +29,14 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.planner.build import syntax_error
-from vgate.planner.plan import Refuse, VindexRows
+from vgate.planner.plan import Across, InsertQuery, Refuse, VindexRows
 from vgate.query.speaking import Speech, Value
 from vgate.query.ties import bare, speaks
 from vgate.session.session import Session
 from vgate.session.target import Target
 from vgate.session.uservars import Kind, Variable
 from vgate.sql.alter_vschema import AlterVschema, ShowVschema
+from vgate.sql.insert_query import read_insert_query
 from vgate.sql.lexer import Lexer, LexError, LexMode, Token, TokenKind, VersionedComment
 from vgate.sql.literals import read_literal
 from vgate.sql.names import name_of
@@ -182,8 +184,17 @@ class NamedStatements:
         text = Mentions(stand_in, conversation.mode).without_into(lambda name: None)
         _, shape, _ = await conversation.read(text)
         planned = await conversation.planned(text, shape, target)
-        if isinstance(planned.plan, VindexRows):
-            return
+        match planned.plan:
+            case VindexRows():
+                return
+            case Across(keyspace=keyspace, gather=gather):
+                await prepare_gathered(call, keyspace, gather)
+                return
+            case InsertQuery():
+                found = read_insert_query(whole, conversation.mode)
+                assert found is not None
+                await self._judge(read_template(found.query, conversation.mode))
+                return
         if not isinstance(planned.plan, Refuse):
             place = (conversation.keyspace_of(planned.plan), 0)
         elif target is not None:

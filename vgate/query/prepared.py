@@ -10,13 +10,13 @@ answer an OK either way. It does not know packets' framing.
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from vgate.engine.call import Call, Execution
 from vgate.engine.cursor import Cursor
+from vgate.engine.gather import prepare_gathered
 from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of, text_for
@@ -35,7 +35,7 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.planner.build import syntax_error
-from vgate.planner.plan import AnyShard, Insert, InsertQuery, Pass, Planned, Refuse, Route, Schemas, VindexRows
+from vgate.planner.plan import Across, AnyShard, Insert, InsertQuery, Pass, Planned, Refuse, Route, Schemas, VindexRows
 from vgate.query.asking import ASKS, filled_columns
 from vgate.query.attributes import FUNCTION, parametrised
 from vgate.query.cache import Cached
@@ -105,8 +105,6 @@ class ByRow:
 
 Own = Statement | Asking | Attributed | ByRow | Mixed | SequenceLook | SequenceStatement
 """What the session answers itself."""
-
-_INSERT: Final = re.compile(rb"\s*(?:insert|replace)\b", re.I)
 
 READ_ONLY: Final = 1
 """The flag of COM_STMT_EXECUTE that asks for a cursor."""
@@ -224,8 +222,7 @@ class PreparedStatements:
             return
         if isinstance(own, Attributed | ByRow | Mixed):
             known = own.mixed.template if isinstance(own, Attributed) else own.template
-            place, text = await self._place(known)
-            handle = await self._show(text, place)
+            handle = await self._look(known)
             columns = filled_columns(own.items, handle.columns) if isinstance(own, ByRow) else handle.columns
             handle = replace(handle, parameters=(_PARAMETER,) * template.parameters, columns=columns)
             self._answer(template, own, handle, sequence)
@@ -239,11 +236,7 @@ class PreparedStatements:
             if counted is not None:
                 self._answer(template, None, Handle(0, (), (counted.payload(),)), sequence)
                 return
-        place, text = await self._place(template)
-        handle = await self._show(text, place)
-        if text is not template.text:
-            columns = () if _INSERT.match(template.text) is not None else handle.columns  # of a query in it
-            handle = replace(handle, parameters=(_PARAMETER,) * template.parameters, columns=columns)
+        handle = await self._look(template)
         if len(handle.parameters) != template.parameters:
             raise UNSUPPORTED(construct="a prepared statement whose parameters vgate counts otherwise than the server")
         self._answer(template, None, handle, sequence)
@@ -309,16 +302,14 @@ class PreparedStatements:
         except LexError as error:
             raise syntax_error(text, error.offset, error.reason) from None
 
-    async def _place(self, template: Template) -> tuple[Place, bytes]:
-        """A shard that can say what the statement looks like, and the text for it.
-
-        Raises the error of a statement that is refused.
-        """
+    async def _look(self, template: Template) -> Handle:
+        """What the statement looks like, as a server says. Raises the error of a statement that is refused."""
         conversation = self._conversation
         target = conversation.session.target
         if target.keyspace is not None and target.shard is not None:
-            return (target.keyspace, conversation.any_index), template.text
+            return await self._show(template.text, (target.keyspace, conversation.any_index))
         planned: Planned = await conversation.planned(template.stand_in, template.shape, target.keyspace)
+        unknown = (_PARAMETER,) * template.parameters  # where the server is asked about another text
         match planned.plan:
             case Refuse(error=error):
                 if error.fault in (SYNTAX, UNREADABLE) and target.keyspace is not None:  # in the server's own words
@@ -326,14 +317,18 @@ class PreparedStatements:
                     await let_a_server_read(call, (target.keyspace, conversation.any_index))
                 raise error
             case VindexRows(keyspace=keyspace):
-                return (keyspace, 0), without_rows(template.stand_in, conversation.mode, len(template.parts[0]))
+                text = without_rows(template.stand_in, conversation.mode, len(template.parts[0]))
+                return replace(await self._show(text, (keyspace, 0)), parameters=unknown)
+            case Across(keyspace=keyspace, gather=gather):
+                call = conversation.call(template.text, [], self._out(), None)
+                return replace(await prepare_gathered(call, keyspace, gather), parameters=unknown)
             case InsertQuery():
                 found = read_insert_query(template.text, conversation.mode)
                 assert found is not None
-                place, text = await self._place(read_template(found.query, conversation.mode))
-                return place, text
+                handle = await self._look(read_template(found.query, conversation.mode))
+                return replace(handle, parameters=unknown, columns=())
             case plan:
-                return (conversation.keyspace_of(plan), 0), template.text
+                return await self._show(template.text, (conversation.keyspace_of(plan), 0))
 
     async def _show(self, text: bytes, place: Place) -> Handle:
         """Prepare the statement on a connection to ``place``, without drawing it into the transaction."""
@@ -435,7 +430,7 @@ class PreparedStatements:
         if cached.found.pins == VARIABLE and not isinstance(cached.plan, Pass):
             execution = Execution(template.text, bound, payload, ahead)
             return await conversation.variables.statement(template.filled(literals), cached, slots, out, execution)
-        binary = isinstance(cached.plan, Pass | AnyShard | Route | Schemas | VindexRows)
+        binary = isinstance(cached.plan, Pass | AnyShard | Route | Across | Schemas | VindexRows)
         call = conversation.call(template.filled(literals), slots, out, cached)
         if binary:
             cursor = None if isinstance(cached.plan, VindexRows) else self._cursor(bound, call)
