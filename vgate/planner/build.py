@@ -9,6 +9,7 @@ Pure: no I/O, and plans name no shards. It does not know statements that the ses
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
@@ -24,6 +25,7 @@ from vgate.planner.looks import LOOKS, ask, explained, plan_explained, plan_look
 from vgate.planner.maintenance import plan_maintenance
 from vgate.planner.plan import (
     Access,
+    Across,
     AnyShard,
     Const,
     EveryShard,
@@ -216,15 +218,28 @@ def _of_tree(
     if not owners:
         return Planned(_no_tables(tree, keyspace, vschema))
     if len(owners) > 1:
-        try:
-            return Planned(plan_together(tree, found, keyspace, vschema))
-        except VgateError:
-            return plan_across(tree, found, keyspace, catalog)
+        return _of_keyspaces(tree, found, keyspace, catalog)
     (name,) = owners
     if vschema.keyspace(name).sharded:
         ignore = isinstance(tree.root, exp.Update) and "ignore" in (words.word(1), words.word(2))
         return plan_sharded(tree, found, catalog, ignore=ignore)
     return Planned(Pass(name, access_of_tree(tree), tuple(dict.fromkeys(one.name for one in found.found))))
+
+
+def _of_keyspaces(
+    tree: Tree, found: References, keyspace: str | None, catalog: Catalog
+) -> Planned | NeedTables:
+    """A statement over tables of several keyspaces: asked where one server has them all, else gathered."""
+    try:
+        together = plan_together(tree, found, keyspace, catalog.vschema)
+    except VgateError:
+        return plan_across(tree, found, keyspace, catalog)
+    try:
+        across = plan_across(tree, found, keyspace, catalog)
+    except VgateError:
+        return Planned(together)
+    apart = across.plan if isinstance(across, Planned) and isinstance(across.plan, Across) else None
+    return Planned(replace(together, apart=apart))
 
 
 _UNREADABLE: Final = (

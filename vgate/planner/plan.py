@@ -103,13 +103,15 @@ class Access(Enum):
 class Pass:
     """The client's own text to the one shard of an unsharded keyspace, whatever it says.
 
-    ``others``: unsharded keyspaces on the same server, whose tables it names, too.
+    ``others``: unsharded keyspaces on the same server, whose tables it names, too; ``apart``: what is done where the
+    session's transaction has connections to them that see what others do not, if anything can.
     """
 
     keyspace: str
     access: Access
     tables: tuple[TableName, ...] = ()
     others: tuple[str, ...] = ()
+    apart: Across | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -401,7 +401,9 @@ class Conversation(FastPath):
         self.begin_waiting(call)
         match node:
             case Pass():
-                self.check_together(node)
+                if self.is_apart(node):
+                    assert node.apart is not None
+                    return await run_across(call, node.apart, self.gate.gather)
                 try:
                     return await run_single(call, self.place_of(node), call.text, node.access)
                 finally:
@@ -468,14 +470,17 @@ class Conversation(FastPath):
                     raise
                 place = keyspace, others.pop(0)
 
-    def check_together(self, node: Pass) -> None:
-        """Refuse what is to see tables of several keyspaces in a transaction that has a connection to each."""
+    def is_apart(self, node: Pass) -> bool:
+        """True where a query over several keyspaces is in a transaction that has a connection to each, and none sees what
+        was done on the others. Raises UNSUPPORTED where that cannot be answered.
+        """
         apart = [name for name in node.others if (name, 0) in self.scope.held]
-        if apart:
+        if apart and node.apart is None:
             raise UNSUPPORTED(
                 construct=f"tables of several keyspaces ({', '.join([node.keyspace, *node.others])}) in one statement,"
                 f" in a session that holds a connection to {', '.join(apart)} alone"
             )
+        return bool(apart)
 
     def check_ties(self, cached: Cached) -> None:
         """Refuse what would be answered for another statement, or from another server, than the client means."""
