@@ -471,8 +471,8 @@ class Conversation(FastPath):
                 place = keyspace, others.pop(0)
 
     def is_apart(self, node: Pass) -> bool:
-        """True where a query over several keyspaces is in a transaction that has a connection to each, and none sees what
-        was done on the others. Raises UNSUPPORTED where that cannot be answered.
+        """True where a query over several keyspaces is in a transaction that has a connection to each, of which none
+        sees what was done on the others. Raises UNSUPPORTED where that cannot be answered.
         """
         apart = [name for name in node.others if (name, 0) in self.scope.held]
         if apart and node.apart is None:
