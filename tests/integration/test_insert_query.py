@@ -5,8 +5,10 @@ answer, ids, warnings and errors.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
+from pymysql.constants import CLIENT
 
 from tests.fix_oracle import Answer, Oracle, ask
 from tests.fix_servers import Cluster
@@ -211,3 +213,15 @@ def test_vexplain_and_limits(orders: Oracle) -> None:
         "vexplain insert into corder (corder_id, customer_id) select customer_id, n from customer").rows]  # fmt: skip
     assert lines[0] == "rows of a query, read first, into customer.corder; then"
     assert "split by shard" in lines[1]
+
+
+def test_among_several_statements(orders: Oracle) -> None:
+    """Each has its own answer, and says that others follow."""
+    options = {"client_flag": CLIENT.MULTI_STATEMENTS, "ssl_disabled": True}
+    with closing(orders.process.connect("customer", **options)) as connection, connection.cursor() as cursor:
+        cursor.execute(f"select 1; {INTO} select customer_id + 500, 1 from customer; {INTO} select 1, 2 from customer"
+                       " where n > 99; select count(*) from corder where corder_id > 500")  # fmt: skip
+        found = [(list(cursor.fetchall()), cursor.rowcount)]
+        while cursor.nextset():
+            found.append((list(cursor.fetchall()), cursor.rowcount))
+    assert found == [([(1,)], 1), ([], 4), ([], 0), ([(4,)], 1)]
