@@ -94,6 +94,15 @@ def test_group_is_the_default_and_begins_with_its_first_block(client: Client) ->
     assert values(client, "late", 2) == [200001, 200002]
 
 
+def test_the_kind_that_is_not_said(fresh: Cluster, start_vgate: StartVgate) -> None:
+    process = start_vgate("sequence_kind: simple" + VSCHEMA)
+    with closing(process.connect("product", ssl_disabled=True)) as session:
+        client = Client(process, session)
+        client.run("create sequence s increment by 5", "create group sequence g")
+        assert (values(client, "s", 2), values(client, "g", 1)) == ([1, 6], [100001])
+        assert "CREATE SIMPLE SEQUENCE `s`" in client.rows("show create sequence s")[0][1]
+
+
 def test_units_have_values_of_their_own(client: Client) -> None:
     client.run("create group sequence a unit count 3 index 0", "create sequence b unit count 3 index 2 step 100")
     assert values(client, "a", 1) == [300001]

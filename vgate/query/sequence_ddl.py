@@ -123,7 +123,8 @@ class SequenceStatements:
         await self._check_tables(name)
         await self._conversation.own.end(commit=True)
         try:
-            await self._own.create(name, Kind(statement.kind.upper()), statement.options)
+            kind = statement.kind or self._conversation.gate.cluster.vschema.sequence_kind
+            await self._own.create(name, Kind(kind.upper()), statement.options)
         except SqlError as error:
             if error.errno != SEQUENCE_EXISTS.errno or not statement.if_not_exists:
                 raise

@@ -50,6 +50,8 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class CreateSequence:
+    """``kind`` is empty where none is named."""
+
     kind: str
     sequence: Written
     options: Options
@@ -121,7 +123,7 @@ def recognise_sequence(text: bytes, mode: LexMode) -> SequenceStatement | None:
 
 
 def _create(reader: Reader) -> CreateSequence | None:
-    kind = "group"
+    kind = ""
     if reader.peek(1) == "sequence" or (reader.peek() == "simple" and reader.peek(1) == "with"):
         kind = reader.peek()
         if kind not in (*KINDS, "new"):

@@ -15,7 +15,7 @@ from pathlib import Path
 from vgate.vindex.base import Vindex
 from vgate.vschema.model import AutoIncrement, Keyspace, Table, TableName, TableType, VSchema
 from vgate.vschema.names import OWN_SEQUENCE, check_cases, check_keyspace, split_table
-from vgate.vschema.options import read_ddl_options
+from vgate.vschema.options import read_ddl_options, read_sequence_kind
 from vgate.vschema.routing import read_routing
 from vgate.vschema.shards import place_of, read_shards
 from vgate.vschema.tables import Place, TableDraft, read_definitions, read_tables, read_vindexes
@@ -35,9 +35,8 @@ from vgate.yamlfile import (
     read_text,
 )
 
-_TOP_FIELDS = (
-    "keyspaces", "metadata_keyspace", "routing_rules", "shard_routing_rules", "keyspace_routing_rules", "mirror_rules",
-)
+_UNSUPPORTED_FIELDS = ("shard_routing_rules", "keyspace_routing_rules", "mirror_rules")
+_TOP_FIELDS = ("keyspaces", "metadata_keyspace", "sequence_kind", "routing_rules", *_UNSUPPORTED_FIELDS)
 _KEYSPACE_FIELDS = (
     "sharded", "vindexes", "tables", "shards", "require_explicit_routing", "foreign_key_mode", "multi_tenant_spec",
     "prevent_cross_keyspace_reads", "auto_vindex", "foreign_keys", "secondary_unique",
@@ -137,7 +136,10 @@ class _Reader:
         self._check_shared_databases(drafts, keyspaces)
         metadata = self._metadata_keyspace(found.get("metadata_keyspace"), drafts)
         routing = read_routing(found.get("routing_rules"), keyspaces, self.report)
-        return VSchema(keyspaces, metadata_keyspace=metadata, routing=routing) if keyspaces else None
+        kind = read_sequence_kind(found, self.report)
+        if not keyspaces:
+            return None
+        return VSchema(keyspaces, metadata_keyspace=metadata, routing=routing, sequence_kind=kind)
 
     def _top_fields(self, root: Map) -> dict[str, Pair]:
         keys = {pair.key.text for pair in root.pairs}
@@ -151,7 +153,7 @@ class _Reader:
             if alone:
                 return {}
         found = fields(root, "a VSchema", _TOP_FIELDS, self.report)
-        for name in _TOP_FIELDS[3:]:
+        for name in _UNSUPPORTED_FIELDS:
             if name in found and not is_nothing(found[name].value):
                 self.report.fault(
                     found[name].key.line, f"{name} are not supported yet",

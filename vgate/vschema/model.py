@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from vgate.errors import TABLE_DISABLED, UNKNOWN_KEYSPACE
 from vgate.keyrange import ShardMap
@@ -150,18 +151,24 @@ class Keyspace:
         return None if index is None else self.shards[index]
 
 
+SEQUENCE_KINDS: Final = ("group", "simple", "time")
+"""What ``sequence_kind`` may be; the first is what it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class VSchema:
     """All keyspaces. ``version`` grows with each change and is part of plan-cache keys.
 
     ``routing`` holds the routing rules (``vschema.routing``).
     ``metadata_keyspace`` is the unsharded keyspace that keeps vgate's own tables, where one is named.
+    ``sequence_kind`` is what CREATE SEQUENCE makes where it names no kind.
     """
 
     keyspaces: Mapping[str, Keyspace]
     version: int = 1
     metadata_keyspace: str | None = None
     routing: Mapping[str, TableName | None] = field(default_factory=dict)
+    sequence_kind: str = SEQUENCE_KINDS[0]
 
     def routed(self, keyspace: str | None, table: str) -> TableName | None:
         """Where a routing rule sends a table; None where there is no rule for it. Raises TABLE_DISABLED (1105)."""

@@ -1,17 +1,23 @@
-"""What a keyspace's options say of tables made by DDL: ``auto_vindex``, ``foreign_keys``, ``secondary_unique``.
+"""What a keyspace's options say of tables made by DDL (``auto_vindex``, ``foreign_keys``, ``secondary_unique``), and
+``sequence_kind`` of sequences.
 
 These are vgate's own; Vitess has none of them. It does not know what DDL makes of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from vgate.vindex.registry import VindexConfigError, make_vindex
-from vgate.vschema.model import DdlOptions
+from vgate.vschema.model import SEQUENCE_KINDS, DdlOptions
 from vgate.yamlfile import Pair, Report, closest, read_text
 
 _CHOICES = {"foreign_keys": ("refuse", "drop"), "secondary_unique": ("refuse", "local")}
+
+
+def read_sequence_kind(found: Mapping[str, Pair], report: Report) -> str:
+    """What CREATE SEQUENCE makes where it names no kind."""
+    return _chosen("sequence_kind", found.get("sequence_kind"), SEQUENCE_KINDS, report) or SEQUENCE_KINDS[0]
 
 
 def read_ddl_options(found: Mapping[str, Pair], what: str, sharded: bool, report: Report) -> DdlOptions:
@@ -42,11 +48,14 @@ def _auto_vindex(pair: Pair | None, what: str, report: Report) -> str:
 
 
 def _choice(name: str, found: Mapping[str, Pair], what: str, report: Report) -> str:
-    pair = found.get(name)
-    said = None if pair is None else read_text(pair.value, f"{name} of {what}", report)
-    if pair is not None and said is not None and said not in _CHOICES[name]:
-        choices = " or ".join(_CHOICES[name])
-        report.fault(
-            pair.key.line, f"{name} of {what} is {said!r}", closest(said, _CHOICES[name]) or f"Say {choices}."
-        )
-    return said or ""
+    return _chosen(f"{name} of {what}", found.get(name), _CHOICES[name], report)
+
+
+def _chosen(what: str, pair: Pair | None, choices: Sequence[str], report: Report) -> str:
+    said = None if pair is None else read_text(pair.value, what, report)
+    if pair is None or said is None:
+        return ""
+    if said in choices:
+        return said
+    report.fault(pair.key.line, f"{what} is {said!r}", closest(said, choices) or f"Say {' or '.join(choices)}.")
+    return ""

@@ -33,7 +33,7 @@ KEYSPACE = st.fixed_dictionaries({}, optional={
     "multi_tenant_spec": VALUE, "require_explicit_routing": VALUE,
 })  # fmt: skip
 VSCHEMA = st.fixed_dictionaries({"keyspaces": st.dictionaries(TEXT, KEYSPACE | VALUE, max_size=3)}, optional={
-    "metadata_keyspace": VALUE, "routing_rules": VALUE,
+    "metadata_keyspace": VALUE, "sequence_kind": VALUE, "routing_rules": VALUE,
 })  # fmt: skip
 CONFIG = st.dictionaries(TEXT, VALUE, max_size=4)
 

@@ -159,6 +159,13 @@ def test_unqualified_names_are_looked_up_where_routing_is_not_explicit() -> None
     assert vschema.tables_named("t") == ()
 
 
+def test_sequence_kind() -> None:
+    assert load("sequence_kind: simple\nkeyspaces: {a: {}}").sequence_kind == "simple"
+    assert load("keyspaces: {a: {}}").sequence_kind == "group"
+    faults = look("sequence_kind: simpel\nkeyspaces: {a: {}}").faults
+    assert [(fault.line, fault.message) for fault in faults] == [(1, "sequence_kind is 'simpel'")]
+
+
 def test_metadata_keyspace() -> None:
     assert load("metadata_keyspace: a\nkeyspaces: {a: {}}").metadata_keyspace == "a"
     assert load("keyspaces: {a: {}}").metadata_keyspace is None
