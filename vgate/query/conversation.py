@@ -18,7 +18,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
 
 from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
@@ -32,6 +32,7 @@ from vgate.engine.schemas import run_schemas
 from vgate.engine.single import run_single
 from vgate.engine.vindex_rows import run_vindex_rows
 from vgate.errors import (
+    BACKEND_LOST,
     BACKEND_UNREACHABLE,
     EMPTY_QUERY,
     NO_DATABASE,
@@ -92,6 +93,8 @@ from vgate.sql.statements import FIRST_WORDS, recognise
 from vgate.sql.versioned import Flavour, expand
 from vgate.transactions.scope import AT_HOME, Place, Scope
 from vgate.wire.constants import Capability
+
+T = TypeVar("T")
 
 _BLANKS: Final = rb"(?:[\s(]|/\*[^\x00]*?\*/|#[^\n]*+|--(?=[\x01-\x20\x7f]|\Z)[^\n]*+)*+"
 _FIRST_WORD: Final = re.compile(_BLANKS + rb"([A-Za-z]+)")
@@ -469,6 +472,27 @@ class Conversation(FastPath):
                 if error.fault is not BACKEND_UNREACHABLE or not others:
                     raise
                 place = keyspace, others.pop(0)
+
+    async def look(
+        self,
+        place: Place,
+        take: Callable[[Place], Awaitable[BackendConnection]],
+        work: Callable[[Place, BackendConnection], Awaitable[T]],
+    ) -> T:
+        """What ``work`` makes of a connection that ``reach`` finds. It changes nothing on servers: where the connection
+        is lost, and is no part of a transaction, it is done once more.
+        """
+        retry = place not in self.scope.held and not self.scope.transactional
+        while True:
+            place, connection = await self.reach(place, take)
+            try:
+                return await work(place, connection)
+            except VgateError as error:
+                if error.fault is not BACKEND_LOST or not retry:
+                    raise
+                retry = False
+            finally:
+                self.scope.give_back(place, connection)
 
     def is_apart(self, node: Pass) -> bool:
         """True where a query over several keyspaces is in a transaction that has a connection to each, of which none

@@ -236,11 +236,9 @@ class OwnStatements:
             await self._try_characteristic(characteristic)
         noted: list[Diagnostic] = []
         if rest:
-            place, connection = await self.conversation.reach(self.place(), self.scope.take)
-            try:
-                noted = await variables.apply(rest, session, connection)
-            finally:
-                self.scope.give_back(place, connection)
+            noted = await self.conversation.look(
+                self.place(), self.scope.take, lambda _, connection: variables.apply(rest, session, connection)
+            )
         session.isolation_once = (*session.isolation_once, *once)
         if insert_id is not None:
             session.insert_id = insert_id

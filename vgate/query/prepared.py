@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call, Execution
 from vgate.engine.cursor import Cursor
 from vgate.engine.gather import prepare_gathered
@@ -334,13 +335,13 @@ class PreparedStatements:
         """Prepare the statement on a connection to ``place``, without drawing it into the transaction."""
         conversation = self._conversation
         call = conversation.call(text, [], self._out(), None)
-        place, connection = await conversation.reach(place, conversation.scope.borrow)
-        try:
-            handle = await connection.prepare(text_for(call, place, text))
-        finally:
-            conversation.scope.give_back(place, connection)
-        rename = columns_of(call, place)
-        return handle if rename is None else replace(handle, columns=tuple(map(rename.column, handle.columns)))
+
+        async def prepare(where: Place, connection: BackendConnection) -> Handle:
+            handle = await connection.prepare(text_for(call, where, text))
+            rename = columns_of(call, where)
+            return handle if rename is None else replace(handle, columns=tuple(map(rename.column, handle.columns)))
+
+        return await conversation.look(place, conversation.scope.borrow, prepare)
 
     def _answer(self, template: Template, own: Own | None, handle: Handle, sequence: int) -> None:
         self._last_id += 1

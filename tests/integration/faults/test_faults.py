@@ -61,6 +61,19 @@ def test_a_read_on_a_stale_connection_is_tried_again(stocked: Oracle, lines: dic
             assert fault.done.is_set()
 
 
+def test_what_a_server_only_looks_at_is_tried_again(stocked: Oracle, lines: dict[str, Line]) -> None:
+    """A setting, and a statement that is prepared: login would fail by it, too."""
+    side = Raw(stocked.vgate)
+    for left in UNANSWERED:
+        fault = lines[LOW].break_at(b"div_precision_increment = 9", left)
+        assert ask(stocked.vgate, "set div_precision_increment = 9").error is None
+        assert fault.done.is_set()
+        assert ask(stocked.vgate, "select @@div_precision_increment").rows == ((9,),)
+        fault = lines[LOW].break_at(b"looked", left)
+        assert side.ask(PREPARE + b"select n as looked from customer where customer_id = 4")[4] == 0
+        assert fault.done.is_set()
+
+
 def test_a_read_on_several_shards_one_of_which_is_lost(stocked: Oracle, lines: dict[str, Line]) -> None:
     for (place, sql), left in product(SEVERAL.values(), UNANSWERED):
         fault = lines[place].break_at(b"mark", left)
