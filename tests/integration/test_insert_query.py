@@ -168,6 +168,18 @@ def test_ids_come_from_the_sequence(stocked: Oracle) -> None:
     assert again.info[1:] == "Records: 1  Duplicates: 0  Warnings: 0"
 
 
+@pytest.mark.parametrize("mode", ["", "STRICT_TRANS_TABLES"])
+def test_a_single_row_follows_the_rules_for_several(orders: Oracle, mode: str) -> None:
+    """NULL for a column that must have a value."""
+    orders.both(f"set sql_mode = '{mode}'", ignore=["warnings"])
+    for table, key in (("corder", "corder_id"), ("product.product", "id")):
+        orders.both(f"alter table {table} add must varchar(5) not null default 'x'", ignore=["info"])
+        for query in ("select 70, null", "select customer_id + 80, null from customer where customer_id = 4",
+                      "select customer_id + 90, nullif(n, 2) from customer"):  # fmt: skip
+            both(orders, f"insert into {table} ({key}, must) {query}", ignore=("insert_id",))
+        orders.both(f"select {key}, must from {table} where {key} > 60 order by 1", ordered=True)
+
+
 def test_all_or_nothing_and_in_a_transaction(orders: Oracle) -> None:
     orders.both("begin")
     both(orders, f"{INTO} select corder_id + 10, customer_id + 1 from corder",

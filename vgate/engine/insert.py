@@ -48,12 +48,14 @@ class InsertRun:
     """One INSERT under way."""
 
     def __init__(
-        self, call: Call, plan: Insert, sequences: EverySequence, *, no_auto_value_on_zero: bool, max_rows: int
-    ) -> None:
+        self, call: Call, plan: Insert, sequences: EverySequence, *, no_auto_value_on_zero: bool, max_rows: int,
+        of_query: bool = False,
+    ) -> None:  # fmt: skip
         self.call = call
         self.plan = plan
         self.sequences = sequences
         self.keep_zero = no_auto_value_on_zero
+        self.of_query = of_query  # a single row follows the rules for several, too
         self.max_rows = max_rows
         self.columns: Sequence[str] = plan.columns
         self.missing_id = plan.generated is not None and plan.generated.position is None
@@ -93,6 +95,9 @@ class InsertRun:
         if self.plan.returning and self.call.out.binary:
             raise UNSUPPORTED(construct="INSERT ... RETURNING as a prepared statement")
         texts = {place: await self._text(wanted, tail) for place, wanted in numbers.items()}
+        if self.of_query and len(self.starts) == 1:
+            ((place, text),) = texts.items()
+            texts = {place: self._as_select(0, tail) or text}
         if self.everywhere:
             (text,) = texts.values()
             count = len(self.call.scope.cluster.keyspaces[keyspace].keyspace.shards)

@@ -130,6 +130,7 @@ class Conversation(FastPath):
         self.by_name = NamedStatements(self)
         self.attributes = QueryAttributes()
         self.mode = LexMode()
+        self.of_query = False  # rows that are inserted are those of a query
         self.running = b""  # the statement that runs as a task, since ``began``
         self.began = 0.0
         self.session.target = gate.target(login.database) if login.database else Target()
@@ -424,7 +425,7 @@ class Conversation(FastPath):
             case Insert():
                 run = InsertRun(
                     call, node, self.gate.sequences, no_auto_value_on_zero=self.no_auto_value_on_zero,
-                    max_rows=self.gate.max_insert_rows,
+                    max_rows=self.gate.max_insert_rows, of_query=self.of_query,
                 )  # fmt: skip
                 return await run.run()
             case InsertQuery():

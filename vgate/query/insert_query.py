@@ -54,12 +54,17 @@ async def insert_query(conversation: Conversation, text: bytes, out: Output) -> 
         session.settings = settings
     said = list(session.diagnostics) if result.end[1:3] != b"\0\0" else []
     _check_warnings(conversation, found, said)
-    rows = await _rows(conversation, found, result)
+    plan, rows = await _rows(conversation, found, result)
     if not rows:
         return _nothing(conversation, out, said)
     _check_size(conversation, found, rows)
-    insert = partial(conversation.statement, found.with_rows(rows))
-    kept = await keep(out, conversation.gate.cluster, conversation.gate.gather, _construct(found), insert)
+    single = len(rows) == 1 and plan is None  # by the rules for several all the same
+    insert = partial(conversation.statement, found.with_row(rows[0]) if single else found.with_rows(rows))
+    conversation.of_query = True
+    try:
+        kept = await keep(out, conversation.gate.cluster, conversation.gate.gather, _construct(found), insert)
+    finally:
+        conversation.of_query = False
     if kept.last[:1] == b"\xff":
         out.send(kept.last)
         return False
@@ -104,24 +109,31 @@ def _check_warnings(conversation: Conversation, found: InsertQueryText, said: Se
             raise ServerError(one.code, _FAILS[one.code], one.message)
 
 
-async def _rows(conversation: Conversation, found: InsertQueryText, result: KeptRows) -> list[bytes]:
-    """The rows as they stand in VALUES. Raises COLUMN_COUNT, UNSUPPORTED."""
+async def _rows(
+    conversation: Conversation, found: InsertQueryText, result: KeptRows
+) -> tuple[Insert | None, list[bytes]]:
+    """How they will be inserted (None: as one server does it), and the rows as they stand in VALUES.
+
+    Raises COLUMN_COUNT, UNSUPPORTED.
+    """
     definitions = [read_column(payload) for payload in result.columns]
-    writers = await _writers(conversation, found, result)
+    insert, writers = await _writers(conversation, found, result)
     rows: list[bytes] = []
     for payload in result.rows:
         values = binary_values(payload, [one.type for one in definitions])
         rows.append(b"(%b)" % b", ".join(_written(values, writers)))
         if len(rows) % _AT_ONCE == 0:
             await asyncio.sleep(0)
-    return rows
+    return insert, rows
 
 
 def _written(values: Sequence[bytes | None], writers: Sequence[Writer]) -> Iterator[bytes]:
     return (b"NULL" if value is None else write(value) for value, write in zip(values, writers, strict=True))
 
 
-async def _writers(conversation: Conversation, found: InsertQueryText, result: KeptRows) -> list[Writer]:
+async def _writers(
+    conversation: Conversation, found: InsertQueryText, result: KeptRows
+) -> tuple[Insert | None, list[Writer]]:
     """How each column is written, for the column that it goes into."""
     definitions = [read_column(payload) for payload in result.columns]
     values = found.with_rows([b"(%b)" % b", ".join([b"1"] * len(definitions))])
@@ -145,7 +157,7 @@ async def _writers(conversation: Conversation, found: InsertQueryText, result: K
             ))  # fmt: skip
         except NotWritten as error:
             raise UNSUPPORTED(construct=f"{found.head.verb.upper()} ... SELECT over shards of {error}") from None
-    return writers
+    return insert, writers
 
 
 def _check_size(conversation: Conversation, found: InsertQueryText, rows: Sequence[bytes]) -> None:

@@ -29,6 +29,10 @@ class InsertQueryText:
         """The first two words of the tail, in lower case."""
         return self.tail.lower().split()[:2]
 
+    def with_row(self, row: bytes) -> bytes:
+        """The statement with a query of one row, whose values are in parentheses here: for the rules for several."""
+        return b"%b SELECT %b %b" % (self.before.rstrip(), row[1:-1], self.tail)
+
     def with_rows(self, rows: Iterable[bytes]) -> bytes:
         """The statement with these rows, each in its parentheses."""
         return b"%b VALUES %b %b" % (self.before.rstrip(), b", ".join(rows), self.tail)
