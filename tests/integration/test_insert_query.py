@@ -193,6 +193,36 @@ def test_all_or_nothing_and_in_a_transaction(orders: Oracle) -> None:
     orders.both(BOTH, ordered=True)
 
 
+MORE = """
+create table corder (corder_id bigint primary key, j {json}, p point, m timestamp null, mp multipoint, f float,
+s set('a', 'b'), u bigint unsigned, l longtext)
+"""
+
+
+def test_more_types(stocked: Oracle) -> None:
+    stocked.both("set sql_mode = ''", ignore=["warnings"])
+    mysql = stocked.cluster.flavour is Flavour.MYSQL
+    stocked.both(MORE.format(json="longtext" if mysql else "json"))
+    stocked.both(
+        "insert into corder values (1, '{\"a\": [1, 2.5, null, \"é\"]}', point(1, -2.5), '2024-10-27 02:30:00',"
+        " multipoint(point(0, 0), point(1, 1)), 0.1, 'a,b', 18446744073709551615, repeat('x', 70000)),"
+        " (2, null, null, null, null, null, '', null, '')", ignore=["insert_id"],
+    )  # fmt: skip
+    both(stocked, "insert into corder select corder_id + 10, j, p, m, mp, f, s, u, l from corder", ("insert_id",))
+    stocked.both("select corder_id, j, st_astext(p), m, st_astext(mp), f * 1e0, s, u, length(l) from corder"
+                 " order by corder_id", ordered=True)  # fmt: skip
+    if mysql:
+        stocked.refused("insert into corder (corder_id, j) select corder_id + 50, json_array(j) from corder", "JSON")
+    stocked.refused("insert into corder (corder_id, l) select corder_id + 50, f from corder", "a FLOAT's value")
+
+
+def test_a_limit_of_the_session_is_for_its_selects(orders: Oracle) -> None:
+    orders.both("set sql_select_limit = 2")
+    both(orders, f"{INTO} select customer_id + 500, 1 from customer", ignore=("insert_id",))
+    orders.both("set sql_select_limit = default")
+    orders.both(BOTH, ordered=True)
+
+
 def test_prepared(orders: Oracle) -> None:
     for connection in (orders.vgate, orders.plain):
         prepared = Prepared(connection)

@@ -38,7 +38,7 @@ from vgate.errors import (
 )
 from vgate.planner.plan import Gather, Gathered
 from vgate.session.session import Diagnostic
-from vgate.session.settings import NO_SETTINGS, Settings, settings_of
+from vgate.session.settings import NO_SETTINGS, as_stored, settings_of
 from vgate.sql.mentions import mentions, where_of
 from vgate.sql.names import backquoted
 from vgate.sql.temporary import NotTemporary, temporary
@@ -154,7 +154,9 @@ class _Gathering:
             self._readers = await scope.take_all(places)  # which are in one order everywhere, as in engine.scatter
             for reader in self._readers.values() if once else ():
                 await scope.characterise(reader)
-            reading = _reading(session.settings, definitions=bool(self.guests))
+            reading = as_stored(session.settings)
+            if self.guests:  # whose definitions come in usual quotes
+                reading = reading.changed({"sql_mode": "''"})
             await at_once(reader.carry(reading) for reader in self._readers.values())
             await self._load_all()
             done = True
@@ -313,12 +315,6 @@ class _Gathering:
 
 
 # -- settings -----------------------------------------------------------------------------------------------------
-
-
-def _reading(settings: Settings, *, definitions: bool) -> Settings:
-    """A session's settings, but that results come as they are stored, and whole; ``definitions`` in usual quotes."""
-    quotes = {"sql_mode": "''"} if definitions else {}
-    return settings.changed({"character_set_results": "NULL", "sql_select_limit": None, **quotes})
 
 
 _BOTH: Final = {

@@ -14,14 +14,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from vgate.backend.cluster import ServerFacts
 from vgate.engine.kept import KeptRows, keep
 from vgate.engine.output import Output
 from vgate.engine.written import NotWritten, Writer, writer_of
-from vgate.errors import COLUMN_COUNT, UNSUPPORTED, ServerError
+from vgate.errors import COLUMN_COUNT, UNSUPPORTED, ServerError, SqlError
 from vgate.planner.columns import ColumnKind
 from vgate.planner.plan import Insert
 from vgate.session.session import Diagnostic
-from vgate.session.settings import Settings
+from vgate.session.settings import Settings, as_stored
 from vgate.sql.insert_query import InsertQueryText, read_insert_query
 from vgate.wire.binary import binary_values
 from vgate.wire.packets import Ok, read_column, read_err, read_ok
@@ -47,7 +48,7 @@ async def insert_query(conversation: Conversation, text: bytes, out: Output) -> 
     assert found is not None
     session = conversation.session
     settings = session.settings
-    session.settings = _reading(settings)
+    session.settings = as_stored(settings)
     try:
         result = await _ask(conversation, found, out)
     finally:
@@ -77,11 +78,6 @@ async def insert_query(conversation: Conversation, text: bytes, out: Output) -> 
 
 def _construct(found: InsertQueryText) -> str:
     return f"the query of {found.head.verb.upper()} ... SELECT"
-
-
-def _reading(settings: Settings) -> Settings:
-    """A session's settings, but that results come as they are stored, and whole."""
-    return settings.changed({"character_set_results": "NULL", "sql_select_limit": None})
 
 
 async def _ask(conversation: Conversation, found: InsertQueryText, out: Output) -> KeptRows:
@@ -121,7 +117,10 @@ async def _rows(
     rows: list[bytes] = []
     for payload in result.rows:
         values = binary_values(payload, [one.type for one in definitions])
-        rows.append(b"(%b)" % b", ".join(_written(values, writers)))
+        try:
+            rows.append(b"(%b)" % b", ".join(_written(values, writers)))
+        except NotWritten as error:
+            raise _refused(found, error) from None
         if len(rows) % _AT_ONCE == 0:
             await asyncio.sleep(0)
     return insert, rows
@@ -147,17 +146,30 @@ async def _writers(
     info = conversation.gate.cluster.table(insert.table.name) if insert is not None else None
     places = (insert.sharding, insert.generated) if insert is not None else ()
     plain = {one.position for one in places if one is not None}
-    charsets = {number: one[0] for number, one in conversation.gate.cluster.facts_for(keyspace).collations.items()}
+    facts = conversation.gate.cluster.facts_for(keyspace)
+    charsets = {number: one[0] for number, one in facts.collations.items()}
+    zone = _time_zone(conversation.session.settings, facts)
     writers: list[Writer] = []
     for number, definition in enumerate(definitions):
         column = info.column(columns[number]) if info is not None and columns is not None else None
         try:
             writers.append(writer_of(
-                definition, charsets, text=column is not None and column.kind in _TEXT, plain=number in plain,
+                definition, charsets, zone, text=column is not None and column.kind in _TEXT, plain=number in plain,
             ))  # fmt: skip
         except NotWritten as error:
-            raise UNSUPPORTED(construct=f"{found.head.verb.upper()} ... SELECT over shards of {error}") from None
+            raise _refused(found, error) from None
     return insert, writers
+
+
+def _refused(found: InsertQueryText, error: NotWritten) -> SqlError:
+    return UNSUPPORTED(construct=f"{found.head.verb.upper()} ... SELECT over shards of {error}")
+
+
+def _time_zone(settings: Settings, facts: ServerFacts) -> str:
+    """The session's, by the name that a server has for it; its system's where that is meant."""
+    own, _, system = facts.time_zone.partition("/")
+    name = settings.values.get("time_zone", own).strip("'\"")
+    return system if name.upper() == "SYSTEM" else name
 
 
 def _check_size(conversation: Conversation, found: InsertQueryText, rows: Sequence[bytes]) -> None:

@@ -63,6 +63,11 @@ _interned: dict[tuple[tuple[str, str], ...], Settings] = {}
 _INTERNED_LIMIT: Final = 10_000
 
 
+def as_stored(settings: Settings) -> Settings:
+    """The same, but that results come as they are stored, and whole."""
+    return settings.changed({"character_set_results": "NULL", "sql_select_limit": None})
+
+
 def settings_of(values: Mapping[str, str] | Iterable[tuple[str, str]]) -> Settings:
     """The one Settings object of these values."""
     given = dict(values)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from vgate.sql.lexer import LexMode, TokenKind, lexer_for
 from vgate.sql.rows import InsertHead, read_head
 
-QUERIES = frozenset({"(", "select", "with", "table"})
+QUERIES: Final = frozenset({"(", "select", "with", "table"})
 """What a query begins with."""
 
 

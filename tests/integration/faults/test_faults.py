@@ -152,6 +152,14 @@ WRITES = {
     "insert": (
         "insert into customer (customer_id, n) values (3, 1), (7, 1)", {LOW: b"values (3", HIGH: b"values (7"}
     ),
+    "rows of a query": (
+        "insert into customer (customer_id, n) select customer_id + 20, 1 from customer /* of it */",
+        {LOW: b"of it", HIGH: b"of it"},
+    ),
+    "... that are inserted": (
+        "insert into customer (customer_id, n) select customer_id + 20, 1 from customer",
+        {LOW: b"VALUES (", HIGH: b"VALUES ("},
+    ),
 }  # fmt: skip
 
 

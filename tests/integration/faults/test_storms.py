@@ -36,7 +36,8 @@ def statements(*texts: str) -> Work:
 
 KINDS: dict[str, Work] = {
     "reads": statements("select n from customer where customer_id = 1", ALL, "select count(*) from product.product"),
-    "gathered": statements("select sum(n), count(*) from customer", "select * from customer order by n for update"),
+    "gathered": statements("select sum(n), count(*) from customer", "select * from customer order by n for update",
+                           "select c.n, p.name from customer c join product.product p on p.n = c.n"),
     "writes": statements("update customer set n = n + 1"),
     "inserts": statements("insert into customer (customer_id, n) values (11, 1), (12, 1), (13, 1), (14, 1)",
                           "delete from customer where customer_id > 10"),
