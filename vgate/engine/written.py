@@ -95,7 +95,7 @@ def writer_of(
 
 def _certain(value: bytes, clock: tzinfo) -> bytes:
     """The value, if it is one moment. Raises NotWritten for a local time that is two, as where summer time ends."""
-    if value:
+    if any(value):
         parts = struct.unpack("<HBBBBB", value[:_WHOLE_TIME].ljust(_WHOLE_TIME, b"\0"))
         local = datetime(*parts).replace(tzinfo=clock)
         if local.utcoffset() != local.replace(fold=1).utcoffset():

@@ -41,4 +41,5 @@ def test_a_zone_that_is_not_known() -> None:
 
 
 def test_the_zero_date_is_no_literal() -> None:
-    assert written(b"", "UTC") == b"'0000-00-00 00:00:00'"
+    for value in (b"", bytes(4), bytes(7)):
+        assert written(value, "UTC") == b"'0000-00-00 00:00:00'"
