@@ -1,6 +1,6 @@
 """COM_STMT_PREPARE and COM_STMT_EXECUTE by hand, for those who look at binary rows.
 
-It binds whole numbers alone, and does not know what is executed.
+It binds whole numbers and short texts, and does not know what is executed.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Prepared:
                 connection._read_packet()
         return bytes(head[1:5])
 
-    def execute(self, statement: bytes, *parameters: int) -> list[bytes]:
+    def execute(self, statement: bytes, *parameters: int | str) -> list[bytes]:
         """Its packets: an OK, or the rows."""
         connection = self._connection
         bound = b""
         if parameters:
-            types = struct.pack("<BB", FIELD_TYPE.LONGLONG, 0) * len(parameters)
-            bound = b"\0\1" + types + struct.pack(f"<{len(parameters)}q", *parameters)
+            kinds, values = zip(*map(_bound, parameters), strict=True)
+            bound = b"\0\1" + b"".join(struct.pack("<BB", kind, 0) for kind in kinds) + b"".join(values)
         connection._execute_command(COMMAND.COM_STMT_EXECUTE, statement + struct.pack("<BI", 0, 1) + bound)
         first = connection._read_packet()._data
         if first[0] == 0:
@@ -46,3 +46,9 @@ class Prepared:
         while (data := bytes(connection._read_packet()._data))[0] != 0xFE:
             rows.append(data)
         return rows
+
+
+def _bound(value: int | str) -> tuple[int, bytes]:
+    if isinstance(value, int):
+        return FIELD_TYPE.LONGLONG, struct.pack("<q", value)
+    return FIELD_TYPE.VAR_STRING, bytes([len(value)]) + value.encode()

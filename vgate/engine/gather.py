@@ -24,9 +24,10 @@ from vgate.backend.schema import read_table
 from vgate.engine.call import Call
 from vgate.engine.command import command_for
 from vgate.engine.gathered_rows import Column, NotGathered, RowCutter, column_of, row_of
+from vgate.engine.noted import Noted, both
 from vgate.engine.rename import as_one, columns_of, text_for
-from vgate.engine.scatter import OF_QUERY, ShardStream, describe, pass_rows, stop_reading
-from vgate.engine.single import follow_error, found_rows, read_warnings, use_up
+from vgate.engine.scatter import OF_QUERY, ShardStream, describe, failure, pass_rows, stop_reading
+from vgate.engine.single import found_rows, read_warnings, use_up
 from vgate.errors import (
     GATHER_BINLOG,
     GATHER_GRANT,
@@ -37,7 +38,6 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.planner.plan import Gather, Gathered
-from vgate.session.session import Diagnostic
 from vgate.session.settings import NO_SETTINGS, as_stored, settings_of
 from vgate.sql.mentions import mentions, where_of
 from vgate.sql.names import backquoted
@@ -123,6 +123,7 @@ class _Gathering:
         self._servers = call.scope.cluster.keyspaces[keyspace]
         self._readers: dict[Place, BackendConnection] = {}
         self._loose = False
+        self.noted = Noted(call)
         self._rows = self._bytes = 0
         self.connection: BackendConnection
         self.copies: dict[bytes, bytes] = {}  # names of copies to those of their tables
@@ -191,6 +192,7 @@ class _Gathering:
                 if isinstance(reader.sink, ShardStream):
                     await reader.sink.drain()
             self._loose, self._rows, self._bytes = True, 0, 0
+            self.noted = Noted(self._call)
             self.copies.clear()
             await self._open()
             self.text = self._own_text()
@@ -296,10 +298,9 @@ class _Gathering:
             self._check_size()
         response = stream.connection.response
         if response.error is not None:
-            error = ServerError(*read_err(response.error))
-            self._call.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
-            await follow_error(self._call.scope, place, stream.connection, error.errno)
-            raise error
+            raise await failure(self._call, place, stream, self.noted)
+        if response.warnings:
+            self.noted.add(await read_warnings(stream.connection))
         if batch:
             await self._insert(head, batch)
 
@@ -361,14 +362,18 @@ async def _answer(call: Call, place: Place, work: _Gathering) -> None:
         await pass_rows(call.out, stream)
         response = connection.response
         if response.error is not None:
-            raise ServerError(*read_err(response.error))
+            error = ServerError(*read_err(response.error))
+            session.fails(error, both(work.noted.said, await read_warnings(connection)))
+            raise error
     except asyncio.CancelledError:
         await asyncio.shield(call.scope.cluster.interrupt(connection))
         raise
     finally:
         call.out.down.attach_all(())
     warnings, flags = response.warnings, response.status & OF_QUERY
-    session.diagnostics = await read_warnings(connection) if warnings else []
+    said = await read_warnings(connection) if warnings else []
+    session.diagnostics = both(work.noted.said, said)
+    warnings += len(session.diagnostics) - len(said)
     session.row_count = -1
     session.found_rows = await found_rows(call, connection)
     call.out.send(eof_payload(call.out.status | flags, warnings))

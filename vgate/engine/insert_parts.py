@@ -10,14 +10,16 @@ happens in a transaction that is undone if anything fails. This module does not 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.rename import text_for
 from vgate.engine.single import ROLLED_BACK
-from vgate.engine.write import Numbers, at_once, row_named
+from vgate.engine.write import Numbers, at_once, named_row, noted_by, row_named
 from vgate.errors import ServerError
+from vgate.session.session import Diagnostic
 from vgate.transactions.scope import Place
 from vgate.wire.packets import Ok
 
@@ -47,28 +49,29 @@ class Parts:
         for index, (place, answer) in enumerate(zip(self._texts, answers, strict=True)):
             if _is_null(answer) and len(self._numbers[place]) == 1:
                 answers[index] = await self._lone(place, connections[place], self._numbers[place][0], answer)
-        by_place = zip(self._texts, answers, strict=True)
-        failed = [(place, one) for place, one in by_place if isinstance(one, BaseException)]
-        if len(failed) < 2:
+        by_place = list(zip(self._texts, answers, strict=True))
+        failed = {place: one for place, one in by_place if isinstance(one, ServerError)}
+        ended = any(isinstance(one, BaseException) and not isinstance(one, ServerError) for one in answers)
+        if not failed or ended or any(error.errno in ROLLED_BACK for error in failed.values()):
             return answers
-        first: tuple[int, BaseException] | None = None
-        for place, error in failed:
-            if not isinstance(error, ServerError) or error.errno in ROLLED_BACK:
-                return answers
-            row = await self._row_of(place, connections[place], error)
-            if first is None or row < first[0]:
-                first = row, error
-        assert first is not None
-        row, error = first
-        assert isinstance(error, ServerError)
-        raise ServerError(error.errno, error.sqlstate, row_named(error.message, row + 1))
+        said = {
+            place: await noted_by(connections[place], self._numbers[place], failed.get(place)) for place in self._texts
+        }  # fmt: skip
+        if len(failed) == 1 and not any(noted for place, noted in said.items() if place not in failed):
+            return answers
+        rows = {place: await self._row_of(place, connections[place]) for place in failed}
+        place = min(rows, key=rows.__getitem__)
+        error = failed[place]
+        error = ServerError(error.errno, error.sqlstate, row_named(error.message, rows[place] + 1))
+        self._call.session.fails(error, _up_to(rows[place] + 1, said, place))
+        raise error
 
     async def _lone(self, place: Place, connection: BackendConnection, row: int, before: Answer) -> Answer:
         """The answer to a single row by the rules for several."""
         text = self._select_of(row)
         return before if text is None else await self._answer(place, connection, text)
 
-    async def _row_of(self, place: Place, connection: BackendConnection, error: ServerError) -> int:
+    async def _row_of(self, place: Place, connection: BackendConnection) -> int:
         """The row (of the client's, from 0) that the shard has failed at. Raises ServerError if the transaction ended.
 
         All rows before ``low`` are there again, and the one that fails is before ``high``.
@@ -93,6 +96,20 @@ class Parts:
             return await connection.query(text_for(self._call, place, text))
         except ServerError as error:
             return error
+
+
+def _up_to(last: int, said: Mapping[Place, Sequence[Diagnostic]], failed: Place) -> list[Diagnostic]:
+    """What one server would have said when it failed at row ``last`` (from 1), where the shard ``failed`` did."""
+    found: list[tuple[int, Diagnostic]] = []
+    for noted in said.values():
+        row = 0
+        for one in noted:
+            row = named_row(one.message) or row
+            if one.level != "Error" and row <= last:
+                found.append((row, one))
+    found.sort(key=lambda pair: pair[0])
+    errors = [replace(one, message=row_named(one.message, last)) for one in said[failed] if one.level == "Error"]
+    return [one for _, one in found] + errors
 
 
 def _is_null(answer: Answer) -> bool:

@@ -8,7 +8,7 @@ memory is bounded by shards, not by results or rows. It does not know why severa
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -16,12 +16,11 @@ from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
 from vgate.engine.clock import one_clock
 from vgate.engine.command import command_for
+from vgate.engine.noted import Noted
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of
 from vgate.engine.single import follow_error, found_rows, read_warnings, use_up
-from vgate.engine.write import OF_STATEMENT
 from vgate.errors import INTERRUPTED, UNSUPPORTED, ServerError, VgateError
-from vgate.session.session import Diagnostic
 from vgate.transactions.scope import Place, Scope
 from vgate.wire.constants import Status
 from vgate.wire.packets import eof_payload, read_err
@@ -207,7 +206,7 @@ async def _concatenate(
 ) -> None:
     out = call.out
     session = call.session
-    diagnostics: list[Diagnostic] = []
+    noted = Noted(call)
     warnings = flags = found = 0
     for number, (place, stream) in enumerate(zip(places, streams, strict=True)):
         head = await stream.head()
@@ -216,22 +215,25 @@ async def _concatenate(
         await pass_rows(out, stream)
         response = stream.connection.response
         if response.error is not None:
-            error = ServerError(*read_err(response.error))
-            session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
-            await follow_error(call.scope, place, stream.connection, error.errno)
-            raise error
+            raise await failure(call, place, stream, noted)
         flags |= response.status & OF_QUERY
         if response.warnings:
-            warnings += response.warnings
-            more = await read_warnings(stream.connection)
-            new = _unsaid(diagnostics, more)
-            warnings -= len(more) - len(new)
-            diagnostics += new
+            warnings += response.warnings - noted.add(await read_warnings(stream.connection))
         found += await found_rows(call, stream.connection) or 0
-    session.diagnostics = diagnostics
+    session.diagnostics = noted.said
     session.row_count = -1
     session.found_rows = found if call.counts_found_rows else None
     out.send(eof_payload(out.status | flags, warnings))
+
+
+async def failure(call: Call, place: Place, stream: ShardStream, noted: Noted) -> ServerError:
+    """The error that one shard has ended its answer with, which SHOW WARNINGS says behind what was ``noted``."""
+    payload = stream.connection.response.error
+    assert payload is not None
+    error = ServerError(*read_err(payload))
+    noted.add(await follow_error(call.scope, place, stream.connection, error.errno))
+    call.session.fails(error, noted.said)
+    return error
 
 
 async def _open_cursors(
@@ -242,10 +244,7 @@ async def _open_cursors(
     responses = [stream.connection.response for stream in streams]
     for place, stream, response in zip(places, streams, responses, strict=True):
         if response.error is not None:
-            error = ServerError(*read_err(response.error))
-            call.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
-            await follow_error(call.scope, place, stream.connection, error.errno)
-            raise error
+            raise await failure(call, place, stream, Noted(call))
         if not response.status & Status.CURSOR_EXISTS:
             raise UNSUPPORTED(construct="a cursor on several shards for what servers open none for")
     assert call.cursor is not None
@@ -254,18 +253,6 @@ async def _open_cursors(
     call.session.row_count = -1
     call.session.found_rows = None
     describe(call.out, heads[0] if columns is None else columns.feed(heads[0]), Status.CURSOR_EXISTS)
-
-
-def _unsaid(said: list[Diagnostic], more: list[Diagnostic]) -> list[Diagnostic]:
-    """The warnings that a shard adds to those of others: of a statement's text one server warns once."""
-    before = Counter(one for one in said if one.code in OF_STATEMENT)
-    new: list[Diagnostic] = []
-    for one in more:
-        if before[one] > 0:
-            before[one] -= 1
-        else:
-            new.append(one)
-    return new
 
 
 def describe(out: Output, head: bytes, flags: int = 0) -> None:

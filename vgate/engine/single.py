@@ -87,11 +87,11 @@ async def settle(
     session.found_rows = None
     if response.error is not None:
         errno, _, message = read_err(response.error)
-        session.diagnostics = [Diagnostic("Error", errno, message)]
         if call.insert_id_read and insert_id and b"last_insert_id" in call.text.lower():
             # LAST_INSERT_ID(expression) has its effect all the same.
             await _keep_values(call, connection)
-        await follow_error(scope, place, connection, errno, commits=bool(call.pins))
+        said = await follow_error(scope, place, connection, errno, commits=bool(call.pins))
+        session.diagnostics = said or [Diagnostic("Error", errno, message)]
         await let_go(call, place, connection, connection.response.status)
         return
     status = response.status
@@ -177,27 +177,29 @@ async def _warnings_or(connection: BackendConnection, otherwise: list[Diagnostic
 
 async def follow_error(
     scope: Scope, place: Place, connection: BackendConnection, errno: int, *, commits: bool = False
-) -> None:
+) -> list[Diagnostic]:
     """Follow what an error has made of the transaction; an ERR packet does not say, so the server is asked.
+
+    What it says of the statement comes back: warnings, and the error; nothing if the connection is lost.
 
     The statement alone has been undone, as a rule, and with autocommit off its transaction is open. Where the server
     has rolled back the whole (a deadlock; a lock wait timeout, under innodb_rollback_on_timeout), the other shards
     follow. ``commits``: the statement may have ended the transaction by a commit of its own (a procedure's DDL).
     """
-    session = scope.session
     try:
         answer = await connection.query("SHOW WARNINGS")  # there may be more than the one error
-        session.diagnostics = diagnostics_of(answer, connection) or session.diagnostics
     except SqlError:
-        return
+        return []
+    said = diagnostics_of(answer, connection)
     if place not in scope.begun or answer.status & Status.IN_TRANS:
         await follow_transaction(scope, place, connection, answer.status)
-        return
+        return said
     scope.begun.discard(place)
     if commits and errno not in ROLLED_BACK:
         await scope.commit()
     else:
         await scope.rollback()
+    return said
 
 
 async def follow_transaction(scope: Scope, place: Place, connection: BackendConnection, status: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -17,6 +16,7 @@ from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.alike import carry_insert_id, run_alike
 from vgate.engine.call import Call
 from vgate.engine.clock import needs_time, one_clock
+from vgate.engine.noted import Noted
 from vgate.engine.rename import text_for
 from vgate.engine.single import ROLLED_BACK, read_warnings
 from vgate.errors import BUG, ServerError, SqlError
@@ -28,11 +28,8 @@ from vgate.wire.packets import Ok
 
 _NUMBERS: Final = re.compile(rb"\d+")
 _WARNINGS: Final = re.compile(rb"(?<=Warnings: )\d+")
+_MATCHED: Final = re.compile(rb"Rows matched: (\d+)")
 _AT_ROW: Final = re.compile(r"(?:(?<= at row )|(?<=\ARow ))(\d+)(?=$| doesn't contain data| was truncated)")
-
-OF_STATEMENT: Final = frozenset({1287, 1364, 1681})
-"""Warnings about a statement's text, which one server gives once however many rows there are: deprecated syntax, and a
-column that is neither given nor has a default."""
 
 _NULL_TO_ZERO: Final = 1048
 """Without a strict mode: NULL became the type's zero. MySQL says so once for an INSERT; MariaDB does for each row, and
@@ -106,7 +103,7 @@ async def _run(
     await carry_insert_id(call, connections)
     results: Sequence[Ok | Rows | BaseException]
     results = await (at_once(call, texts, connections) if runner is None else runner(connections))
-    failed: list[SqlError] = []
+    failed: list[tuple[SqlError, Place]] = []
     answers: list[Ok] = []
     for place, result in zip(texts, results, strict=True):
         match result:
@@ -118,14 +115,16 @@ async def _run(
             case Rows():
                 raise BUG(detail="a write on several shards answered with rows")
             case ServerError():
-                message = _renumbered(result.message, numbers.get(place))
-                failed.append(ServerError(result.errno, result.sqlstate, message))
+                message = renumbered(result.message, numbers.get(place))
+                failed.append((ServerError(result.errno, result.sqlstate, message), place))
             case SqlError():
-                failed.append(result)
+                failed.append((result, place))
             case BaseException():
                 raise result
     if failed:
-        raise min(failed, key=_order)
+        error, place = min(failed, key=lambda one: _order(one[0]))
+        call.session.fails(error, await noted_by(connections[place], numbers.get(place), error))
+        raise error
     return await _with_warnings(call, connections, answers, numbers)
 
 
@@ -157,9 +156,15 @@ def _order(error: SqlError) -> tuple[bool, bool, int]:
     First one after which the transaction cannot go on; then the one a single server would have met first, as far as
     they say so.
     """
-    row = _AT_ROW.search(error.message)
+    row = named_row(error.message)
     ends = not isinstance(error, ServerError) or error.errno in ROLLED_BACK
-    return not ends, row is None, int(row[1]) if row else 0
+    return not ends, row == 0, row
+
+
+def named_row(message: str) -> int:
+    """The row that an error or warning names; 0 if it names none."""
+    found = _AT_ROW.search(message)
+    return 0 if found is None else int(found[1])
 
 
 def row_named(message: str, row: int) -> str:
@@ -168,40 +173,64 @@ def row_named(message: str, row: int) -> str:
     return message if found is None else message[: found.start()] + str(row) + message[found.end() :]
 
 
-def _renumbered(message: str, rows: Sequence[int] | None) -> str:
+def renumbered(message: str, rows: Sequence[int] | None) -> str:
     """An error or warning ``... at row 2`` of one shard, with the row's number in the client's statement."""
-    found = _AT_ROW.search(message) if rows is not None else None
-    if found is None or rows is None or not 0 < int(found[1]) <= len(rows):
-        return message
-    return row_named(message, rows[int(found[1]) - 1] + 1)
+    row = named_row(message)
+    return message if rows is None or not 0 < row <= len(rows) else row_named(message, rows[row - 1] + 1)
+
+
+async def noted_by(
+    connection: BackendConnection, rows: Sequence[int] | None, failed: SqlError | None
+) -> list[Diagnostic]:
+    """What a server says of a statement with these ``rows`` of the client's, or nothing if it is lost.
+
+    Of the errors only the one it has ``failed`` with: an INSERT ... SELECT makes MySQL say 1364 behind a 1048.
+    """
+    try:
+        said = await read_warnings(connection)
+    except SqlError:
+        return []
+    return [
+        replace(one, message=renumbered(one.message, rows))
+        for one in said if one.level != "Error" or (failed is not None and one.code == failed.errno)
+    ]  # fmt: skip
 
 
 async def _with_warnings(
     call: Call, connections: Mapping[Place, BackendConnection], answers: list[Ok], numbers: Numbers
 ) -> list[Ok]:
     """Keep what the shards warn of in the session, by row; the answers, less the warnings another gave already."""
-    kept: list[tuple[int, Diagnostic]] = []
-    of_statement: Counter[Diagnostic] = Counter()
+    noted = Noted(call, by_row=bool(numbers))
+    by_row: list[tuple[int, Diagnostic]] = []
     counted: list[Ok] = []
     once = bool(numbers) and call.scope.cluster.facts_for(next(iter(connections))[0]).flavour is Flavour.MYSQL
+    before = row = 0  # rows that the shards so far have found
     for (place, connection), answer in zip(connections.items(), answers, strict=True):
-        here: Counter[Diagnostic] = Counter()
-        repeated = row = 0
-        for one in await read_warnings(connection) if answer.warnings else []:
-            if one.code in OF_STATEMENT or (one.code == _NULL_TO_ZERO and once):
-                here[one] += 1
-                if here[one] <= of_statement[one]:
-                    repeated += 1
-                    continue
-                of_statement[one] = here[one]
-            message = _renumbered(one.message, numbers.get(place))
-            found = _AT_ROW.search(message)
-            row = int(found[1]) if found else row  # those that name no row stay where they were among the others
-            kept.append((row, replace(one, message=message)))
-        counted.append(replace(answer, warnings=answer.warnings - repeated) if repeated else answer)
-    kept.sort(key=lambda pair: pair[0])
-    call.session.diagnostics = [one for _, one in kept]
+        said = await read_warnings(connection) if answer.warnings else []
+        if not numbers:
+            said = [replace(one, message=_counted_on(one.message, before)) for one in said]
+        new = noted.unsaid(said, also=_NULL_TO_ZERO if once else 0)
+        noted.said += new
+        counted.append(replace(answer, warnings=answer.warnings - (len(said) - len(new))))
+        row = 0
+        for one in new:
+            message = renumbered(one.message, numbers.get(place))
+            row = named_row(message) or row  # those that name no row stay where they were among the others
+            by_row.append((row, replace(one, message=message)))
+        before += _found(answer)
+    by_row.sort(key=lambda pair: pair[0])
+    call.session.diagnostics = [one for _, one in by_row]
     return counted
+
+
+def _found(answer: Ok) -> int:
+    """How many rows an UPDATE or DELETE has found."""
+    matched = _MATCHED.match(answer.info)
+    return answer.affected if matched is None else int(matched[1])
+
+
+def _counted_on(message: str, before: int) -> str:
+    return row_named(message, named_row(message) + before)
 
 
 async def _undo(scope: Scope, places: list[Place], own: bool, error: BaseException) -> None:

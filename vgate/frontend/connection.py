@@ -48,7 +48,6 @@ from vgate.frontend.refusals import is_last, refusal
 from vgate.query.conversation import Conversation
 from vgate.query.gate import Gate
 from vgate.session.login import Login
-from vgate.session.session import Diagnostic
 from vgate.sql.versioned import Flavour
 from vgate.wire.attributes import read_execution, read_query
 from vgate.wire.constants import MAX_PAYLOAD, Capability, Command
@@ -549,7 +548,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _error(self, error: SqlError) -> None:
         """Answer with an error, which SHOW WARNINGS will say, too."""
-        self.conversation.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+        self.conversation.session.failed(error)
         self.write(frame(err_payload(error.errno, error.sqlstate, error.message), self._first))
 
     def _fail(self, error: SqlError, *, go_on: bool = False, linger: int = 0) -> None:

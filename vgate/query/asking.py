@@ -29,7 +29,7 @@ from vgate.query.grants import check
 from vgate.query.insert_query import insert_query
 from vgate.query.sequence_ddl import OF_TYPE, WORDS, SequenceStatements
 from vgate.sequences.definition import key_of
-from vgate.session.session import Diagnostic, Session
+from vgate.session.session import Session
 from vgate.sql.nextval import MARK, Asking, Item, SequenceCall, answered, find_asking, marked
 from vgate.sql.sequences import Written
 from vgate.vschema.model import TableName, TableType
@@ -175,7 +175,7 @@ class SequenceWords:
             if error.errno == UNKNOWN_SEQUENCE.errno:
                 await conversation.run(text)
                 return
-            session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            session.failed(error)
             session.row_count = -1
             session.found_rows = None
             raise

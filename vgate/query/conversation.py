@@ -83,7 +83,7 @@ from vgate.query.ties import FOUND_ROWS, SHARED, bare, findings
 from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.query.uservars import UserVariables
 from vgate.session.login import Login
-from vgate.session.session import ANSI_QUOTES, NO_BACKSLASH_ESCAPES, Diagnostic, Session
+from vgate.session.session import ANSI_QUOTES, NO_BACKSLASH_ESCAPES, Session
 from vgate.session.settings import transcodes
 from vgate.session.target import Target
 from vgate.sql.lexer import LexError, LexMode, VersionedComment, lexer_for
@@ -187,7 +187,7 @@ class Conversation(FastPath):
         except SqlError as error:
             out.more = False
             self.session.found_rows = None
-            self.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            self.session.failed(error)
             self.session.row_count = -1
             out.error(error)
 

@@ -21,7 +21,7 @@ from vgate.planner.plan import Refuse
 from vgate.query.cache import KEYS, ZEROS, Cached, Partition, Slots
 from vgate.query.gate import Gate
 from vgate.query.prepared import PreparedStatement, PreparedStatements
-from vgate.session.session import Diagnostic, Session
+from vgate.session.session import Session
 from vgate.sql.lexer import Lexer, LexError
 from vgate.transactions.scope import Place, Scope
 from vgate.vindex.base import KeyspaceId
@@ -332,7 +332,7 @@ class FastPath:
         try:
             await settle(call, self._place, connection, response)
         except SqlError as error:
-            self.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            self.session.failed(error)
         finally:
             self.scope.give_back(self._place, connection)
 

@@ -205,9 +205,10 @@ class NamedStatements:
         if isinstance(planned.plan, Refuse) and recognise(template.stand_in, conversation.mode) is None:
             raise planned.plan.error
 
-    def _note_done(self, out: Output) -> None:
+    def _note_done(self, out: Output, *, keeps: bool = False) -> None:
         session = self._session
-        session.row_count, session.found_rows, session.diagnostics = 0, None, []
+        session.row_count, session.found_rows = 0, None
+        session.diagnostics = session.diagnostics if keeps else []
         out.ok()
 
     @property
@@ -287,7 +288,7 @@ class NamedStatements:
             self._check_elsewhere(name, "DEALLOCATE PREPARE")
             self._elsewhere.discard(name)
             return None
-        self._note_done(out)
+        self._note_done(out, keeps=self._session.keeps_warnings)
         return True
 
 

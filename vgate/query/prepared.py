@@ -44,7 +44,6 @@ from vgate.query.known import KnownExecution, known_execution
 from vgate.query.mixed import Mixed, bigint, mixed
 from vgate.query.sequence_ddl import CREATE_COLUMNS, OF_TYPE, WORDS
 from vgate.query.uservars import CONSTRUCT as VARIABLE
-from vgate.session.session import Diagnostic
 from vgate.sql.insert_query import read_insert_query
 from vgate.sql.lexer import LexError, VersionedComment
 from vgate.sql.nextval import Asking, Item, marked
@@ -195,7 +194,7 @@ class PreparedStatements:
             await self._prepare(text, sequence)
         except SqlError as error:
             session = self._conversation.session
-            session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            session.failed(error)
             session.row_count = -1
             raise
 
@@ -381,7 +380,7 @@ class PreparedStatements:
         except AnswerCut:
             conversation.down.abort()
         except SqlError as error:
-            conversation.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            conversation.session.failed(error)
             conversation.session.row_count = -1
             out.error(error)
 
@@ -523,7 +522,7 @@ class PreparedStatements:
             self._conversation.down.abort()
         except SqlError as error:
             statement.close_cursor()
-            self._conversation.session.diagnostics = [Diagnostic("Error", error.errno, error.message)]
+            self._conversation.session.failed(error)
             out.error(error)
 
     def clear(self) -> None:

@@ -16,10 +16,11 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from vgate.errors import SqlError
 from vgate.session.login import Login
 from vgate.session.settings import NO_SETTINGS, STEP, Settings
 from vgate.session.target import Target
@@ -46,7 +47,7 @@ class Session:
     """See the module."""
 
     __slots__ = ("begin_modifiers", "diagnostics", "found_rows", "in_transaction", "insert_id", "isolation_once",
-                 "keeps_warnings", "last_values", "lexical", "login", "read_only", "row_count",
+                 "keeps_warnings", "last_values", "lexical", "login", "read_only", "row_count", "said_with",
                  "savepoints", "settings", "target", "variables")
 
     def __init__(self, login: Login) -> None:
@@ -64,6 +65,7 @@ class Session:
         self.row_count = -1
         self.found_rows: int | None = None  # None: the last statement did not count them
         self.diagnostics: list[Diagnostic] = []
+        self.said_with: tuple[SqlError, list[Diagnostic]] | None = None
         self.variables: dict[str, Variable] = {}  # user variables, as far as they are known, by lower-case name
         self.last_values: dict[tuple[str, str], int] = {}  # CURRVAL: the last value of each sequence, by its key
 
@@ -119,6 +121,16 @@ class Session:
         """Forget the savepoints after ``name``, and ``name`` itself when it is released."""
         position = [one.lower() for one in self.savepoints].index(name.lower())
         self.savepoints = self.savepoints[: position + (0 if release else 1)]
+
+    def fails(self, error: SqlError, said: Sequence[Diagnostic]) -> None:
+        """A server has ``said`` this of the statement that it fails with ``error``: warnings, and the error itself."""
+        self.said_with = error, list(said) or [Diagnostic("Error", error.errno, error.message)]
+
+    def failed(self, error: SqlError) -> None:
+        """The client gets ``error``: SHOW WARNINGS says it, and what was said with it."""
+        alone = [Diagnostic("Error", error.errno, error.message)]
+        self.diagnostics = self.said_with[1] if self.said_with is not None and self.said_with[0] is error else alone
+        self.said_with = None
 
     def given(self, keyspace: str, sequence: str, value: int) -> None:
         """A sequence gave the session a value; case does not count in its name."""
