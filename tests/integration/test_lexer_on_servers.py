@@ -368,7 +368,7 @@ def excused(text: bytes, error: LexError, mode: LexMode) -> bool:
         or b"\0" in text  # servers take it for the end, or not, depending on where it stands
         or re.match(rb"[0-9]*\.[0-9]*e", rest, re.I) is not None  # MySQL skips 1.e and goes on
         or re.match(rb"\$\w*\$", rest) is not None  # MySQL's dollar quotes
-        or (mode.charset == "swe7" and rest[:1] in (b"^", b"~", b"{", b"}", b"\\", b"[", b"]"))  # letters
+        or (mode.charset == "swe7" and rest[:1] == b"\\")  # a letter to MySQL
     )
 
 

@@ -103,7 +103,6 @@ set completion_type = 1 | completion_type
 set completion_type = 'CHAIN' | completion_type
 set sql_auto_is_null = 1 | sql_auto_is_null
 set rand_seed1 = 1 | rand_seed1
-set names swe7 | swe7
 set character_set_results = 'utf16' | utf16
 set character_set_results = ucs2 | ucs2
 set insert_id = 5 | insert_id

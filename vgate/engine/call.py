@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from vgate.backend.connection import BackendConnection
 from vgate.engine.cursor import Cursor
 from vgate.engine.output import Output
+from vgate.errors import UNSUPPORTED
 from vgate.session.session import Session
 from vgate.sql.lexer import Lexer, LexMode, lexer_for
+from vgate.sql.names import backquoted
 from vgate.sql.uservars import Mentions
 from vgate.transactions.scope import Scope
 from vgate.wire.binary import Execution as Bound
@@ -73,6 +75,14 @@ class Call:
     def seen_variables(self) -> tuple[str, ...] | None:
         """The user variables that it names; None where it certainly sees none."""
         return Mentions(self.text, self.mode).names if self.peeks else None
+
+    def quoted(self, name: str) -> bytes:
+        """A name that is put into the client's text. Raises UNSUPPORTED where its character set does not have it."""
+        charset = self.mode.charset
+        try:
+            return backquoted(name, charset)
+        except UnicodeEncodeError:
+            raise UNSUPPORTED(construct=f"a statement that needs the name {name}, under SET NAMES {charset}") from None
 
     @property
     def lexer(self) -> Lexer:

@@ -123,7 +123,7 @@ class _Gathering:
         self._servers = call.scope.cluster.keyspaces[keyspace]
         self._readers: dict[Place, BackendConnection] = {}
         self._loose = False
-        self.noted = Noted(call)
+        self.noted = Noted(call, charset="utf8mb4")
         self._rows = self._bytes = 0
         self.connection: BackendConnection
         self.copies: dict[bytes, bytes] = {}  # names of copies to those of their tables
@@ -192,7 +192,7 @@ class _Gathering:
                 if isinstance(reader.sink, ShardStream):
                     await reader.sink.drain()
             self._loose, self._rows, self._bytes = True, 0, 0
-            self.noted = Noted(self._call)
+            self.noted = Noted(self._call, charset="utf8mb4")
             self.copies.clear()
             await self._open()
             self.text = self._own_text()
@@ -220,7 +220,7 @@ class _Gathering:
             info = await read_table(server.rows, database, table.name)  # anew: an unknown column would be empty
             if info is None:
                 raise NO_SUCH_TABLE(name=str(table.name))
-            columns = [column_of(one) for one in info.columns if not one.generated]
+            columns = [column_of(one, self._call.quoted) for one in info.columns if not one.generated]
             create = (await server.rows(b"SHOW CREATE TABLE " + backquoted(table.name.table)))[0][1] or b""
             await self._create(create, backquoted(table.name.table))
             if self._with_rows:
@@ -249,7 +249,7 @@ class _Gathering:
             self.copies[copy] = table.name.table.encode()
             await self._create(create, b"`" + copy + b"`")
             await self.connection.query(b"INSERT INTO `%b` (%b) SELECT %b FROM %b" % (copy, names, names, own))
-            alias = b"" if one.has_alias else b" AS " + own
+            alias = b"" if one.has_alias else b" AS " + self._call.quoted(table.name.table)
             self.text = b"".join((self.text[: one.start], b"`" + copy + b"`", alias, self.text[one.end :]))
 
     # -- the rows -------------------------------------------------------------------------------------------------
@@ -270,10 +270,10 @@ class _Gathering:
 
     def _select(self, table: Gathered, columns: list[Column]) -> bytes:
         call = self._call
-        name = backquoted(table.name.table)
+        name = call.quoted(table.name.table)
         parts = [b"SELECT ", b", ".join(one.select for one in columns), b" FROM ", name]
         if table.alias:
-            parts += [b" AS ", backquoted(table.alias)]
+            parts += [b" AS ", call.quoted(table.alias)]
         if table.filtered and not call.tells_time and not call.insert_id_read:
             parts += [b" WHERE (", where_of(call.text, call.mode), b"\n)"]
         return b"".join((*parts, b" " + self._gather.lock.encode()))

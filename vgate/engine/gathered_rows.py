@@ -43,23 +43,23 @@ class Column:
     write: Writer
 
 
-def column_of(column: ColumnType) -> Column:
-    """How a column is read and written. Raises NotGathered."""
-    name = backquoted(column.name)
+def column_of(column: ColumnType, quoted: Callable[[str], bytes] = backquoted) -> Column:
+    """How a column is read, with its name ``quoted``, and written. Raises NotGathered."""
+    name, asked = backquoted(column.name), quoted(column.name)
     words = column.sql.lower().replace("(", " ").split()
     kind = words[0] if words else ""
     if kind in _NUMBERS:
-        return Column(name, name, bytes)
+        return Column(name, asked, bytes)
     if kind in _QUOTED:
-        return Column(name, name, _quoted)
+        return Column(name, asked, _quoted)
     if kind in _BYTES:
-        return Column(name, name, _hexadecimal)
+        return Column(name, asked, _hexadecimal)
     if kind in _TEXT and column.charset:
-        return Column(name, name, _text(column.charset.encode()))
+        return Column(name, asked, _text(column.charset.encode()))
     if kind in ("float", "double"):
-        return Column(name, name + b" * 1e0 AS " + name, _floating)
+        return Column(name, asked + b" * 1e0 AS " + asked, _floating)
     if kind == "timestamp":
-        return Column(name, b"UNIX_TIMESTAMP(" + name + b") AS " + name, _moment)
+        return Column(name, b"UNIX_TIMESTAMP(" + asked + b") AS " + asked, _moment)
     raise NotGathered(f"column {column.name} of type {column.sql}")
 
 

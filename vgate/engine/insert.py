@@ -339,9 +339,9 @@ class InsertRun:
         text, source = self.text, self.source
         values = text[source.keyword_start : source.head_end]
         generated = self.plan.generated
-        names = [self._quoted(name) for name in self.columns] if self.plan.implicit_columns else []
+        names = [self.call.quoted(name) for name in self.columns] if self.plan.implicit_columns else []
         if self.missing_id and generated is not None:
-            names.append(self._quoted(generated.column))
+            names.append(self.call.quoted(generated.column))
         if self.plan.implicit_columns:
             return text[: source.keyword_start] + b" (" + b", ".join(names) + b") " + values
         if not names:
@@ -386,20 +386,12 @@ class InsertRun:
         if not self.call.insert_id_read and not self.by_id:
             tells_id = True
             end = tokens[-1].end
-            name = self._quoted(self.plan.table.name.table) + b"." + self._quoted(generated.column)
+            name = self.call.quoted(self.plan.table.name.table) + b"." + self.call.quoted(generated.column)
             tail = b"%b, %b = LAST_INSERT_ID(%b)%b" % (tail[:end], name, name, tail[end:])
         if self.missing_id and words[0] == b"as" and words[2] == b"(":
             end = tokens[words.index(b")")].start
             tail = b"%b, %b%b" % (tail[:end], _ALIAS_ID, tail[end:])
         return tail, tells_id
-
-    def _quoted(self, name: str) -> bytes:
-        """A name put into the client's text, which is in the client's character set."""
-        if not name.isascii() and not self.call.mode.charset.startswith("utf8"):
-            raise UNSUPPORTED(
-                construct=f"INSERT without column {name} in its list, when SET NAMES is {self.call.mode.charset}"
-            )
-        return b"`" + name.replace("`", "``").encode("utf-8") + b"`"
 
     # -- sending --------------------------------------------------------------------------------------------------
 
@@ -482,7 +474,7 @@ class InsertRun:
     async def _first_stored(self, connection: BackendConnection) -> int:
         """The first of the ids taken for this statement that is in the table; 0 if none is."""
         assert self.plan.generated is not None
-        column, table = self._quoted(self.plan.generated.column), self._quoted(self.plan.table.name.table)
+        column, table = self.call.quoted(self.plan.generated.column), self.call.quoted(self.plan.table.name.table)
         for run in self.runs:
             bounds = (column, table, column, run[0], column, run[-1])
             ((found,),) = await connection.rows(b"SELECT MIN(%b) FROM %b WHERE %b >= %d AND %b <= %d" % bounds)

@@ -31,7 +31,6 @@ from vgate.planner.values import Known, Purpose, read_value
 from vgate.sequences.every import EverySequence
 from vgate.sql.literals import Literal, LiteralKind
 from vgate.sql.loadrows import FileRow, FileRows
-from vgate.sql.names import backquoted
 from vgate.transactions.scope import Place
 from vgate.vindex.base import Value
 from vgate.wire.packets import Ok, frame, read_err
@@ -80,12 +79,13 @@ class LoadRun:
 
     def _text(self) -> bytes:
         """The statement for the shards: without IGNORE n LINES, and with the id in front of the other columns."""
-        text, head = self.call.text, self.plan.head
+        call, head = self.call, self.plan.head
+        text = call.text
         generated = self.plan.generated
-        names = [] if generated is None or not self.plan.fills_id else [backquoted(generated.column)]
+        names = [] if generated is None or not self.plan.fills_id else [call.quoted(generated.column)]
         columns = text[head.columns_at : head.columns_end]
         if names and self.plan.implicit:
-            columns = b" (" + b", ".join([*names, *map(backquoted, self.plan.columns)]) + b") "
+            columns = b" (" + b", ".join([*names, *map(call.quoted, self.plan.columns)]) + b") "
         elif names:
             columns = b"(" + names[0] + b", " + columns.removeprefix(b"(")
         start, end = head.skip_at if head.format.skip else (head.columns_at, head.columns_at)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from vgate.engine.call import Call
 from vgate.planner.once import ALWAYS, NONE, Once, once
 from vgate.session.session import Diagnostic
+from vgate.sql.names import read_back, shown
 
 OF_STATEMENT: Final = frozenset({1052, 1287, 1364, 1681, 1739, 3170, 3719, 3778})
 """Warnings about a statement's text, which one server gives once however many rows there are: deprecated syntax and
@@ -23,16 +25,21 @@ names, an ambiguous column, a column that is neither given nor has a default, an
 class Noted:
     """The warnings of one statement, shard by shard: ``said`` are those that one server would give.
 
-    ``by_row``: nothing in the statement is evaluated once (rows of an INSERT).
+    ``by_row``: nothing in the statement is evaluated once (rows of an INSERT). ``charset``: that of the messages, where
+    it is not the client's; ``said`` is for the client.
     """
 
-    def __init__(self, call: Call, *, by_row: bool = False) -> None:
+    def __init__(self, call: Call, *, by_row: bool = False, charset: str = "") -> None:
         self._call = call
+        self._theirs = charset
+        self._charset = call.session.results_charset
         self._once: Once | None = NONE if by_row else None
         self.said: list[Diagnostic] = []
 
     def add(self, more: Sequence[Diagnostic]) -> int:
         """Those of another shard; how many of them are not said again."""
+        if self._theirs:
+            more = [replace(one, message=self._for_client(one.message)) for one in more]
         new = self.unsaid(more)
         self.said += new
         return len(more) - len(new)
@@ -52,7 +59,10 @@ class Noted:
             return ALWAYS
         if self._once is None:
             self._once = once(self._call.text, self._call.mode, self._call.session.variables)
-        return self._once.most(one.code, one.message)
+        return self._once.most(one.code, read_back(one.message, self._charset))
+
+    def _for_client(self, message: str) -> str:
+        return shown(read_back(message, self._theirs), self._charset).decode("utf-8", "surrogateescape")
 
 
 def both(first: Sequence[Diagnostic], second: Sequence[Diagnostic]) -> list[Diagnostic]:

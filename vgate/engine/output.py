@@ -14,6 +14,7 @@ from typing import Protocol
 from vgate.backend.connection import BackendConnection
 from vgate.errors import SqlError, VgateError
 from vgate.session.session import Session
+from vgate.sql.names import shown
 from vgate.wire.constants import MAX_PAYLOAD, Status
 from vgate.wire.packets import ColumnDefinition, Ok, err_payload, frame, read_ok, result_set
 from vgate.wire.renumber import Renumbering
@@ -66,6 +67,11 @@ class Downstream(Protocol):
         ...
 
 
+def error_payload(session: Session, error: SqlError) -> bytes:
+    """The payload of an ERR packet that the client can read."""
+    return err_payload(error.errno, error.sqlstate, shown(error.message, session.results_charset))
+
+
 class Output:
     """The answer to one command. ``sequence`` numbers its packets, from behind those of the command; ``more`` is set
     while statements follow, ``binary`` where rows are those of a prepared statement."""
@@ -95,12 +101,16 @@ class Output:
 
     def error(self, error: SqlError) -> None:
         """An ERR packet."""
-        self.send(err_payload(error.errno, error.sqlstate, error.message))
+        self.send(error_payload(self.session, error))
 
     def rows(
         self, columns: Sequence[ColumnDefinition], rows: Iterable[Sequence[bytes | None]], warnings: int = 0
     ) -> None:
-        """A small result set of vgate's own."""
+        """A small result set of vgate's own; texts in UTF-8, which become what the client reads."""
+        charset = self.session.results_charset
+        if charset not in ("utf8mb4", "NULL", "binary"):
+            columns = [replace(one, name=_shown(one.name, charset)) for one in columns]
+            rows = [[None if cell is None else _shown(cell, charset) for cell in row] for row in rows]
         data, self.sequence = result_set(
             columns, rows, status=self.status, sequence=self.sequence, warnings=warnings, binary=self.binary
         )
@@ -134,6 +144,10 @@ class Output:
             raise
         finally:
             self.down.detach()
+
+
+def _shown(text: bytes, charset: str) -> bytes:
+    return text if text.isascii() else shown(text.decode("utf-8", "surrogateescape"), charset)
 
 
 class Relay:
@@ -192,5 +206,5 @@ class Relay:
         if self._plain:
             out.sequence = number
         out.error(error)
-        connection.response.error = err_payload(error.errno, error.sqlstate, error.message)
+        connection.response.error = error_payload(out.session, error)
         self.done.set_result(connection.response)

@@ -16,7 +16,7 @@ from vgate.backend.cluster import Cluster
 from vgate.engine.call import Call
 from vgate.sql.lexer import Token, TokenKind
 from vgate.sql.literals import read_literal
-from vgate.sql.names import backquoted, name_of
+from vgate.sql.names import name_of
 from vgate.transactions.scope import Place
 from vgate.wire.schemas import SchemaRename
 
@@ -99,6 +99,7 @@ class _Renaming:
         self._source = text
         self._databases_of = databases
         self._mode = call.mode
+        self._quoted = call.quoted
         self._tokens = call.lexer.tokens(text)
         self._names = [
             token.kind in _NAMES and name_of(text, token, call.mode) in databases for token in self._tokens
@@ -117,7 +118,7 @@ class _Renaming:
         return b"".join((*parts, self._source[at:]))
 
     def _called(self, index: int) -> bytes:
-        return backquoted(self._databases_of[name_of(self._source, self._tokens[index], self._mode)])
+        return self._quoted(self._databases_of[name_of(self._source, self._tokens[index], self._mode)])
 
     def _word(self, index: int) -> bytes:
         if not 0 <= index < len(self._tokens) or self._tokens[index].kind is TokenKind.QUOTED_NAME:
@@ -177,7 +178,7 @@ class _Renaming:
                 name = name_of(self._source, token, self._mode)
                 database = self._databases_of.get(name[len(_LISTED) :])
                 if name.lower().startswith(_LISTED) and database is not None:
-                    found[index] = backquoted(name[: len(_LISTED)] + database)
+                    found[index] = self._quoted(name[: len(_LISTED)] + database)
             elif token.kind is TokenKind.STRING and of_databases:
                 value = read_literal(self._source[token.start : token.end], self._mode).text
                 database = None if value is None else self._databases_of.get(value.decode("utf-8", "replace"))

@@ -237,5 +237,5 @@ def diagnostics_of(answer: Ok | Rows, connection: BackendConnection) -> list[Dia
     rows = answer.values() if isinstance(answer, Rows) else []
     if connection.names is not None:
         rows = [(level, code, told(message or b"", int(code or 0), *connection.names)) for level, code, message in rows]
-    text = [[(cell or b"").decode("utf-8", "replace") for cell in row] for row in rows]
+    text = [[(cell or b"").decode("utf-8", "surrogateescape") for cell in row] for row in rows]
     return [Diagnostic(level, int(code), message) for level, code, message in text]

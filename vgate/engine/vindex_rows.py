@@ -31,7 +31,7 @@ async def run_vindex_rows(call: Call, plan: VindexRows) -> bool:
     asked = read_asked(call.text, call.mode)
     keyspace = call.scope.cluster.keyspaces[plan.keyspace].keyspace
     rows = [row for raw in asked.values for row in _rows(raw, plan, keyspace, call.mode)]
-    text = _with_rows(call.text, asked, rows)
+    text = _with_rows(call.text, asked, rows, call.mode)
     execution = None if call.execution is None else Execution(text, NOTHING_BOUND, b"", {})
     return await run_any(replace(call, text=text, execution=execution), AnyShard(plan.keyspace, Access.READ))
 
@@ -44,11 +44,11 @@ def without_rows(text: bytes, mode: LexMode, parameter: int) -> bytes:
     asked = read_asked(text, mode)
     if parameter < asked.start:
         raise UNSUPPORTED(construct="a parameter before FROM in a prepared SELECT from a vindex")
-    return _with_rows(text, asked, [])
+    return _with_rows(text, asked, [], mode)
 
 
-def _with_rows(text: bytes, asked: Asked, rows: list[Row]) -> bytes:
-    table = b"(" + _table(rows) + b") as " + backquoted(asked.alias)
+def _with_rows(text: bytes, asked: Asked, rows: list[Row], mode: LexMode) -> bytes:
+    table = b"(" + _table(rows) + b") as " + backquoted(asked.alias, mode.charset)
     return text[: asked.start] + table + text[asked.end :]
 
 

@@ -27,7 +27,7 @@ from struct import Struct
 from typing import Any, Final
 
 from vgate.backend.connection import BackendConnection, Sink
-from vgate.engine.output import AnswerCut, Output
+from vgate.engine.output import AnswerCut, Output, error_payload
 from vgate.engine.processes import Process
 from vgate.errors import (
     BUG,
@@ -549,7 +549,7 @@ class ClientConnection(asyncio.Protocol):
     def _error(self, error: SqlError) -> None:
         """Answer with an error, which SHOW WARNINGS will say, too."""
         self.conversation.session.failed(error)
-        self.write(frame(err_payload(error.errno, error.sqlstate, error.message), self._first))
+        self.write(frame(error_payload(self.conversation.session, error), self._first))
 
     def _fail(self, error: SqlError, *, go_on: bool = False, linger: int = 0) -> None:
         """Answer with an error and end the connection, unless it may ``go_on``.

@@ -17,6 +17,7 @@ from sqlglot import exp
 from vgate.session.uservars import Variable
 from vgate.sql.lexer import LexError, LexMode
 from vgate.sql.literals import read_literal
+from vgate.sql.names import decoded
 from vgate.sql.tree import Tree, Unparsed, parse, slot_of
 
 LONGEST: Final = 1 << 16
@@ -164,9 +165,9 @@ def _constant(node: exp.Expression) -> bool:
 
 def _texts(tree: Tree, literal: exp.Literal, mode: LexMode) -> Iterator[str]:
     for raw in _raws(tree, literal):
-        text = read_literal(raw, mode).text
-        if text is not None:
-            yield text.decode("utf-8")
+        found = read_literal(raw, mode)
+        if isinstance(found.value, bytes):
+            yield decoded(found.value, found.charset)
 
 
 def _value(variable: Variable | None) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from vgate.backend.connection import BackendConnection
 from vgate.backend.pool import Pool
 from vgate.engine.call import Call
-from vgate.engine.output import Downstream, Output
+from vgate.engine.output import Downstream, Output, error_payload
 from vgate.engine.single import certainly_generated, settle
 from vgate.errors import EMPTY_QUERY, SqlError, VgateError
 from vgate.planner.plan import Refuse
@@ -28,7 +28,7 @@ from vgate.vindex.base import KeyspaceId
 from vgate.wire.binary import Execution as Bound
 from vgate.wire.binary import execute_payload
 from vgate.wire.constants import Status
-from vgate.wire.packets import err_payload, frame, read_ok
+from vgate.wire.packets import frame, read_ok
 from vgate.wire.response import Response
 
 _IN_TRANS: Final = Status.IN_TRANS
@@ -312,7 +312,7 @@ class FastPath:
         if number is None:
             self.down.abort()
         elif self._passed:
-            payload = err_payload(error.errno, error.sqlstate, error.message)
+            payload = error_payload(self.session, error)
             connection.response.error = payload
             self.down.write(frame(payload, number))
             self.down.start(self._settle(connection, connection.response))
@@ -320,7 +320,7 @@ class FastPath:
             again = self._again
             self.down.start(self.prepared.execute(again[4:]) if self._executes else self.run(again[5:]))
         else:
-            self.down.write(frame(err_payload(error.errno, error.sqlstate, error.message), 1))
+            self.down.write(frame(error_payload(self.session, error), 1))
             self.down.ready()
 
     async def _settle(self, connection: BackendConnection, response: Response) -> None:

@@ -121,7 +121,7 @@ class Gate:
         return None
 
 
-UNREADABLE = frozenset({"swe7", "ucs2", "utf16", "utf16le", "utf32"})
-"""Character sets in which statements cannot be read as ASCII; servers take none of them but swe7."""
+UNREADABLE = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
+"""Character sets in which statements cannot be read as ASCII; servers take none of them."""
 
 SYSTEM_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})

@@ -299,8 +299,10 @@ def literal_of(variable: Variable | None, mode: LexMode, flavour: Flavour) -> by
     if variable.kind is Kind.STRING:
         if variable.charset == "binary" and flavour is Flavour.MYSQL:
             return _as_text(variable.value, mode)
-        plain = variable.charset in _UTF8 and mode.charset in _UTF8 and not mode.transcodes
-        return quoted(variable.value, mode) if plain else variable.assignments("")[0].encode()
+        same = variable.charset == mode.charset or (variable.charset in _UTF8 and mode.charset in _UTF8)
+        if same and not mode.transcodes:
+            return quoted(variable.value, mode)
+        return f"_{variable.charset} 0x{variable.value.hex()}".encode() if variable.value else b"''"
     if variable.kind is Kind.DECIMAL and b"." not in variable.value:
         return variable.value + b"."
     return variable.number.encode() if variable.kind is Kind.DOUBLE else variable.value

@@ -56,7 +56,7 @@ from vgate.sql.statements import (
     Vexplain,
 )
 from vgate.sql.versioned import Flavour
-from vgate.transactions.scope import Place, quoted
+from vgate.transactions.scope import Place, savepoint_named
 from vgate.wire.constants import FieldType
 from vgate.wire.packets import ColumnDefinition
 
@@ -118,7 +118,7 @@ class OwnStatements:
                 await self._finish(out, commit=isinstance(statement, Commit), chain=chain, release=release)
             case Savepoint(name=name):
                 if session.in_transaction or not session.autocommit:
-                    await self.scope.on_all(f"SAVEPOINT {quoted(name)}")
+                    await self.scope.on_all(f"SAVEPOINT {savepoint_named(name)}")
                     session.savepoint(name)
                 out.ok()
             case RollbackTo(name=name) | ReleaseSavepoint(name=name):
@@ -198,7 +198,7 @@ class OwnStatements:
         if not self.session.has_savepoint(name):
             raise NO_SAVEPOINT(name=name)
         verb = "RELEASE SAVEPOINT" if release else "ROLLBACK TO SAVEPOINT"
-        await self.scope.on_all(f"{verb} {quoted(name)}")
+        await self.scope.on_all(f"{verb} {savepoint_named(name)}")
         self.session.roll_back_to(name, release=release)
 
     # -- SET ------------------------------------------------------------------------------------------------------
@@ -425,8 +425,7 @@ class OwnStatements:
                 out.rows([text_column("Target")], [[str(session.target).encode()]])
             case "warnings" | "errors":
                 noted = [one for one in session.diagnostics if what == "warnings" or one.level == "Error"]
-                rows = [[d.level.encode(), b"%d" % d.code, d.message.encode()] for d in _limited(noted, text)]
-                out.rows(self.columns.warnings(), rows)
+                out.rows(self.columns.warnings(), map(_row, _limited(noted, text)))
             case _:
                 word = "warning_count" if what == "count_warnings" else "error_count"
                 out.rows([self.columns.value(f"@@session.{word}")], [[b"%d" % self._count(word)]])
@@ -522,6 +521,10 @@ def _insert_id(one: SystemVariable) -> int:
     if one.name == "insert_id" or not one.value.strip().isdigit():
         raise UNSUPPORTED(construct=f"SET {one.name} = {one.value}")
     return int(one.value)
+
+
+def _row(one: Diagnostic) -> list[bytes]:
+    return [one.level.encode(), b"%d" % one.code, one.message.encode("utf-8", "surrogateescape")]
 
 
 def _limited(found: list[Diagnostic], text: bytes) -> list[Diagnostic]:

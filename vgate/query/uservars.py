@@ -12,7 +12,7 @@ know how a connection is brought to settings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -29,6 +29,7 @@ from vgate.query.ties import SPEAKS, bare, tie_besides_variables
 from vgate.session.session import Session
 from vgate.session.uservars import Kind, Variable, quoted_name
 from vgate.sql.lexer import LexMode
+from vgate.sql.literals import SWE7_LETTERS
 from vgate.sql.parameters import quoted
 from vgate.sql.statements import Set, UserVariable, recognise
 from vgate.sql.uservars import Mentions
@@ -71,7 +72,7 @@ class UserVariables:
         if isinstance(cached.plan, Pass):
             return await conversation.execute(cached, conversation.call(text, slots, out, cached))
         mentions = Mentions(text, conversation.mode)
-        check_names(mentions.names)
+        check_names(mentions.names, conversation.mode.charset)
         await self.bring_home()
         planned = mentions.without_into(self._literal)
         _, shape, slots = await conversation.read(planned)
@@ -113,7 +114,7 @@ class UserVariables:
             return tied, call
         await self.bring_home()
         mentions = Mentions(call.text, call.mode)
-        check_names(mentions.names)
+        check_names(mentions.names, call.mode.charset)
         again = recognise(call.text, call.mode)  # with what ROW_COUNT() and its like are worth
         own = [one for one in again.assignments if isinstance(one, UserVariable)] if isinstance(again, Set) else []
         place = await self._place_of(own) if own else self._conversation.own.place()
@@ -193,10 +194,11 @@ class UserVariables:
         self._at_home.clear()
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Raises UNSUPPORTED for names that servers compare otherwise than by their letters."""
+def check_names(names: Iterable[str], charset: str) -> None:
+    """Raises UNSUPPORTED for names that servers compare not by their letters alone, or do not read as in UTF-8."""
     for name in names:
-        if not name.isascii() or not name or "\0" in name or len(name) > 64:
+        other = charset == "swe7" and not SWE7_LETTERS.isdisjoint(name.encode())
+        if not name.isascii() or not name or "\0" in name or len(name) > 64 or other:
             raise UNSUPPORTED(construct=f"a user variable called {name!r} on a sharded keyspace")
 
 

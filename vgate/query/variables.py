@@ -14,6 +14,7 @@ from typing import Final
 from vgate.backend.connection import BackendConnection
 from vgate.engine.single import read_warnings
 from vgate.errors import UNSUPPORTED, WRONG_VALUE, SqlError
+from vgate.query.uservars import check_names
 from vgate.session.session import Diagnostic, Session
 from vgate.sql.statements import (
     Assignment,
@@ -89,7 +90,7 @@ async def apply(
     for assignment in assignments:
         name = assignment.charset if isinstance(assignment, Names) else getattr(assignment, "value", "")
         if _word(name) == "swe7":
-            raise UNSUPPORTED(construct="character set swe7, in which quotes and backslashes are letters")
+            check_names(session.variables, "swe7")
         if _word(name) in _NOT_ASCII and getattr(assignment, "name", "") == "character_set_results":
             raise UNSUPPORTED(construct=f"results in {_word(name)}, in which vgate could not read what it asks servers")
     statements: list[str] = []

@@ -97,7 +97,7 @@ _COMMENT: Final = rb"/\*(?!M?!)[^\x00]*?\*/|#[^\n\x00]*+|--(?=[\x01-\x20\x7f]|\Z
 # are no SQL, but quotes under MariaDB's sql_mode MSSQL.
 _SINGLE: Final = rb"!%&()*+,:<=>|^~{}"
 _SINGLE_SWE7: Final = rb"!%&()*+,:<=>|"
-"""In swe7 the others are letters."""
+"""In swe7 the others are letters; so is a backslash to MySQL, but not to MariaDB."""
 _SOMETIMES: Final = rb"-(?!-(?:[\x01-\x20\x7f]|\Z))|/(?!\*)|\.(?![0-9])"
 
 
@@ -109,7 +109,8 @@ class _Patterns:
     def __init__(self, mode: LexMode) -> None:
         multi = MULTI_BYTE.get(mode.charset, b"")
         skip_multi = b"(?:" + multi + rb")++|[\x80-\xff]|" if multi else b""
-        high = rb"\x80-\xff" if mode.charset in _UTF8 else b""
+        swe7 = mode.charset == "swe7"
+        high = rb"\x80-\xff" if mode.charset in _UTF8 else rb"\[\]\^{}~" if swe7 else b""
 
         def run(*stops: bytes) -> bytes:
             """All bytes up to one of ``stops``, and to one that may begin a longer character.
@@ -167,7 +168,6 @@ class _Patterns:
             b"@@" + backquoted + rb"|@(?!@)(?:[A-Za-z0-9._$" + high + rb"]++|"
             + b"|".join((backquoted, single, double)) + b")?"
         )  # fmt: skip
-        swe7 = mode.charset == "swe7"
         self.single = _SINGLE_SWE7 if swe7 else _SINGLE
         self.sometimes = _SOMETIMES if swe7 else _SOMETIMES + rb"|\\N"
 

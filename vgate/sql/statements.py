@@ -15,7 +15,7 @@ from vgate.errors import SYNTAX, VgateError
 from vgate.sql.alter_vschema import AlterVschema, ShowVschema, read_alter, read_show
 from vgate.sql.lexer import LexMode, Token, TokenKind, lexer_for
 from vgate.sql.literals import LiteralKind, read_literal
-from vgate.sql.names import decoded, name_of
+from vgate.sql.names import decoded, name_of, unquoted_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +280,9 @@ def _use(reader: Reader) -> Use:
     if any(byte in rest for byte in b" \t\r\n"):
         reader.at += 1
         raise reader.syntax()
-    return Use(decoded(rest, reader.mode.charset).replace("`", ""))
+    if reader.mode.charset == "swe7":  # where a letter is what quotes
+        rest = rest.replace(b"`", b"")
+    return Use(unquoted_name(rest, reader.mode.charset).replace("`", ""))
 
 
 def _start(reader: Reader) -> Begin | None:

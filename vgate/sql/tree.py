@@ -23,7 +23,7 @@ from sqlglot.errors import SqlglotError
 
 from vgate.sql.lexer import Lexer, LexMode, Slots, Token, TokenKind, lexer_for
 from vgate.sql.literals import read_literal
-from vgate.sql.names import backquoted, decoded, name_of
+from vgate.sql.names import backquoted, decoded, name_of, unquoted_name
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that it takes for commands
 
@@ -39,6 +39,8 @@ _MODIFIERS: Final = frozenset(
 )
 _WHICH_ROWS: Final = frozenset((b"all", b"distinct", b"distinctrow"))
 _FAULTS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+_LETTERS: Final = frozenset(b"[]^{}~")
+"""Letters of swe7."""
 _OPTIONS: Final = {b"update": (b"low_priority", b"ignore"), b"delete": (b"low_priority", b"quick", b"ignore")}
 
 
@@ -144,12 +146,14 @@ def _written(text: bytes, token: Token, mode: LexMode) -> str:
             return backquoted(name_of(text, token, mode)).decode()
         case TokenKind.NAME if raw[:1].isdigit():  # to sqlglot it might be a number
             return f"`{raw.decode('utf-8', 'replace')}`"
+        case TokenKind.NAME if mode.charset == "swe7" and not _LETTERS.isdisjoint(raw):
+            return backquoted(name_of(text, token, mode)).decode()
         case TokenKind.STRING:
             value = read_literal(raw, mode).value
             string = decoded(value if isinstance(value, bytes) else b"", mode.charset)
             return "'" + string.replace("\\", "\\\\").replace("'", "''") + "'"
         case TokenKind.VARIABLE:
             at = raw[: 1 + raw.startswith(b"@@")]
-            name = decoded(raw[len(at) :], mode.charset)
+            name = unquoted_name(raw[len(at) :], mode.charset)
             return at.decode() + (name if at == b"@@" and name.isidentifier() else backquoted(name).decode())
     return raw.decode("utf-8", "replace")

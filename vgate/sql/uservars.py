@@ -14,7 +14,7 @@ from typing import Final
 
 from vgate.sql.lexer import LexMode, Token, TokenKind, lexer_for
 from vgate.sql.literals import unquoted
-from vgate.sql.names import decoded
+from vgate.sql.names import decoded, unquoted_name
 
 _ENDS: Final = frozenset(b", ) and or order limit group for lock where on into".split()) | {b""}
 """What may follow a comparison's right side; what else follows may make more of it."""
@@ -144,4 +144,6 @@ def variable_name(raw: bytes, mode: LexMode) -> str:
         name = name[1:-1].replace(quote * 2, quote)
     elif quote in (b"'", b'"'):
         name = unquoted(name, mode) or b""
+    else:
+        return unquoted_name(name, mode.charset).lower()
     return decoded(name, mode.charset).lower()

@@ -18,18 +18,21 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Coroutine, Iterable
+from hashlib import sha1
 from typing import Any, Final
 
 from vgate.backend.cluster import Cluster
 from vgate.backend.connection import BackendConnection
 from vgate.errors import BACKEND_LOST, PARTIAL_COMMIT, TRANSACTION_BROKEN, UNSUPPORTED, SqlError
 from vgate.session.session import Session
+from vgate.sql.literals import SWE7_LETTERS
 from vgate.wire.constants import Status
 
 Place = tuple[str, int]
 """A shard: keyspace name and index in key order."""
 
 STATEMENT_SAVEPOINT: Final = "vgate_statement"
+_LONGEST: Final = 64
 AT_HOME: Final = frozenset({"a user variable", "a stored program", "PREPARE"})
 """Ties of which user variables are a part, or may be."""
 
@@ -258,7 +261,7 @@ class Scope:
         self.held[place] = connection
         self.begun.add(place)
         for name in session.savepoints:
-            await connection.query(f"SAVEPOINT {quoted(name)}")
+            await connection.query(f"SAVEPOINT {savepoint_named(name)}")
 
     async def begin(self, modifiers: tuple[str, ...], places: Collection[Place]) -> None:
         """BEGIN. Shards join when they are reached; only a snapshot is taken at once, at ``places``."""
@@ -435,6 +438,13 @@ async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
         task.exception()
         raise cancelled
     task.result()
+
+
+def savepoint_named(name: str) -> str:
+    """A savepoint's name as servers are told it, in SQL that is the same in every character set."""
+    raw = name.encode("utf-8", "replace")
+    plain = raw.isascii() and SWE7_LETTERS.isdisjoint(raw)
+    return quoted(name if plain or len(name) > _LONGEST else f"vgate_{sha1(name.lower().encode()).hexdigest()}")
 
 
 def quoted(name: str) -> str:

@@ -106,20 +106,24 @@ def read_ok(payload: bytes) -> Ok:
     return Ok(affected, insert_id, status, warnings, info)
 
 
+_HALVES: Final = "".join(map(chr, range(0xDC80, 0xDD00)))
+"""What bytes become that are no UTF-8, as a character that is cut."""
+
+
 def err_payload(errno: int, sqlstate: str, message: str | bytes) -> bytes:
     """An ERR packet's payload; the message is cut at 512 bytes, MySQL's own limit, without splitting a character."""
-    text = message if isinstance(message, bytes) else message.encode("utf-8")
+    text = message if isinstance(message, bytes) else message.encode("utf-8", "surrogateescape")
     if len(text) > 511:
-        text = text[:511].decode("utf-8", "ignore").encode("utf-8")
+        text = text[:511].decode("utf-8", "surrogateescape").rstrip(_HALVES).encode("utf-8", "surrogateescape")
     return b"\xff" + errno.to_bytes(2, "little") + b"#" + sqlstate.encode("ascii") + text
 
 
 def read_err(payload: bytes) -> tuple[int, str, str]:
-    """(errno, SQLSTATE, message) of an ERR packet's payload."""
+    """(errno, SQLSTATE, message) of an ERR packet's payload; of what is not UTF-8 the bytes stay, as in PEP 383."""
     errno = int.from_bytes(payload[1:3], "little")
     if payload[3:4] == b"#":
-        return errno, payload[4:9].decode("ascii", "replace"), payload[9:].decode("utf-8", "replace")
-    return errno, "HY000", payload[3:].decode("utf-8", "replace")
+        return errno, payload[4:9].decode("ascii", "replace"), payload[9:].decode("utf-8", "surrogateescape")
+    return errno, "HY000", payload[3:].decode("utf-8", "surrogateescape")
 
 
 def eof_payload(status: int, warnings: int = 0) -> bytes:

@@ -63,7 +63,7 @@ def told(message: bytes, errno: int, old: bytes, new: bytes) -> bytes:
 def error_of(payload: bytes, old: bytes, new: bytes) -> bytes:
     """An ERR packet's payload, of another schema."""
     errno, sqlstate, message = read_err(payload)
-    return err_payload(errno, sqlstate, told(message.encode("utf-8"), errno, old, new))
+    return err_payload(errno, sqlstate, told(message.encode("utf-8", "surrogateescape"), errno, old, new))
 
 
 class SchemaRename:

@@ -55,8 +55,17 @@ def test_every_character_set_of_the_servers_is_read() -> None:
     ):  # fmt: skip
         assert decoded(b"abc_123", charset) == "abc_123"
         assert decoded(bytes(range(256)), charset)
-        if charset not in ("armscii8", "dec8", "geostd8", "hp8", "keybcs2"):  # Python has none of them
-            assert encoded("abc_123", charset) == b"abc_123"
+        assert encoded("abc_123", charset) == b"abc_123"
+
+
+def test_swe7_has_letters_where_others_have_signs() -> None:
+    assert decoded(b"x@[\\]^`{|}~y", "swe7") == "xÉÄÖÅÜéäöåüy"
+    assert encoded("xÉÄÖÅÜéäöåüy", "swe7") == b"x@[\\]^`{|}~y"
+    assert backquoted("né", "swe7") == b"`n```"
+    assert backquoted("fr[n", "swe7") == b"fr[n"  # as it is without quotes
+    for sign in "@[\\]^`{|}~ø":
+        with pytest.raises(UnicodeEncodeError):
+            encoded(sign, "swe7")
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8))
