@@ -5,10 +5,12 @@ It does not know other INSERTs.
 
 from __future__ import annotations
 
+import pymysql
 import pytest
 
 from tests.fix_oracle import Oracle
-from tests.integration.asking import Connection
+from tests.integration.asking import Connection, scripts
+from tests.integration.executing import Prepared
 from vgate.sql.versioned import Flavour
 
 UNSUPPORTED = 1235
@@ -68,3 +70,32 @@ def test_a_transaction_holds_the_rows(mariadb: Oracle, others: list[Connection])
     mariadb.both("insert into customer (customer_id, n) values (41, 1), (42, 2), (43, 3) returning n", ordered=True)
     mariadb.both("rollback")
     mariadb.both("select n from customer where customer_id > 40")
+
+
+PREPARED = """
+insert into customer (customer_id, uname, n) values (?, 'x', 1) returning customer_id, uname, n / 3, n * 1e0, at, null
+insert into customer (customer_id, uname, at) values (?, 'x', '2024-01-31 12:00:00'), (?, null, null), (13, 'z', null)\
+ returning uname, customer_id, at, cast(n as float)
+insert into customer (uname, n) values ('a', ?), ('b', ?), ('c', 5), ('d', 6) returning customer_id, uname, n
+insert into customer (uname, n) values ('a', ?) returning customer_id
+"""
+
+
+@pytest.mark.parametrize("statement", scripts(PREPARED))
+@pytest.mark.parametrize("begin", ["select 1", "begin"])
+def test_prepared_ones_have_binary_rows(mariadb: Oracle, statement: str, begin: str) -> None:
+    [[value]] = mariadb.only_vgate("select next value from product.customer_seq").rows
+    mariadb.only_plain(f"alter table customer auto_increment = {value + 1}")
+    mariadb.both(begin)
+    answers = []
+    for side in (mariadb.vgate, mariadb.plain):
+        prepared = Prepared(side)
+        handle = prepared.prepare(statement)
+        numbers = range(31, 31 + statement.count("?"))
+        answers.append(prepared.execute(handle, *numbers))
+        with pytest.raises(pymysql.err.IntegrityError):
+            prepared.execute(prepared.prepare("insert into customer (customer_id) values (?), (12) returning n"), 1)
+    assert answers[0] == answers[1]
+    mariadb.both("commit")
+    mariadb.both("select last_insert_id()")
+    mariadb.both("select * from customer", ignore=["columns"])

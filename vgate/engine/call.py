@@ -46,7 +46,8 @@ class Call:
     ``suspect`` where a stored function may leave traces on the connection, which then serves no other client;
     ``peeks`` where it may see user variables, of which another client's triggers may have left some on a connection;
     ``assigns`` where it assigns user variables: what then learns of them from its connection;
-    ``execution`` where a prepared statement is to run as such, and not its text.
+    ``execution`` where a prepared statement is to run as such, and not its text;
+    ``binary_rows`` where it runs as text, but its rows are to be those of a prepared statement.
     """
 
     text: bytes
@@ -65,6 +66,7 @@ class Call:
     peeks: bool = False
     assigns: Callable[[BackendConnection], Awaitable[None]] | None = None
     execution: Execution | None = None
+    binary_rows: bool = False
 
     @property
     def cursor(self) -> Cursor | None:

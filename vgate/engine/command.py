@@ -5,13 +5,13 @@ It does not know which servers are asked.
 
 from __future__ import annotations
 
-from vgate.backend.connection import BackendConnection
+from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.rename import text_for
 from vgate.transactions.scope import Place
-from vgate.wire.binary import execute_payload
+from vgate.wire.binary import NOTHING_BOUND, execute_payload
 from vgate.wire.constants import Command
-from vgate.wire.packets import frame
+from vgate.wire.packets import Ok, frame
 
 
 async def command_for(call: Call, place: Place, connection: BackendConnection, text: bytes) -> bytes:
@@ -32,3 +32,15 @@ async def command_for(call: Call, place: Place, connection: BackendConnection, t
     ]  # they have no answer, so they may share a write with what has
     parts.append(frame(execute_payload(handle.id, execution.bound, execution.payload, cursor=cursor is not None)))
     return b"".join(parts)
+
+
+async def answer_to(call: Call, place: Place, connection: BackendConnection, text: bytes) -> Ok | Rows:
+    """What one server answers to a part of the statement. Raises SqlError."""
+    given = text_for(call, place, text)
+    if not call.binary_rows:
+        return await connection.query(given)
+    handle = await connection.prepare_apart(given)
+    try:
+        return await connection.command(execute_payload(handle.id, NOTHING_BOUND, b""))
+    finally:
+        connection.forget(handle.id)

@@ -92,8 +92,7 @@ class InsertRun:
             self.plan.on_duplicate, self.call.scope.found_rows, self.by_id, self.call.insert_id_read, tells_id,
             self._counts(),
         )  # fmt: skip
-        if self.plan.returning and self.call.out.binary:
-            raise UNSUPPORTED(construct="INSERT ... RETURNING as a prepared statement")
+        self.call.binary_rows = self.plan.returning and self.call.out.binary
         texts = {place: await self._text(wanted, tail) for place, wanted in numbers.items()}
         if self.of_query and len(self.starts) == 1:
             ((place, text),) = texts.items()
@@ -102,7 +101,7 @@ class InsertRun:
             (text,) = texts.values()
             count = len(self.call.scope.cluster.keyspaces[keyspace].keyspace.shards)
             return await self._send_all({(keyspace, index): text for index in range(count)}, numbers)
-        if len(texts) == 1 and not self._must_look():
+        if len(texts) == 1 and not self._must_look() and not self.call.binary_rows:
             return await self._send_one(texts)
         return await self._send_all(texts, numbers)
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
-from vgate.engine.rename import text_for
+from vgate.engine.command import answer_to
 from vgate.engine.single import ROLLED_BACK
 from vgate.engine.write import Numbers, at_once, named_row, noted_by, row_named
 from vgate.errors import ServerError
@@ -93,7 +93,7 @@ class Parts:
 
     async def _answer(self, place: Place, connection: BackendConnection, text: bytes) -> Answer:
         try:
-            return await connection.query(text_for(self._call, place, text))
+            return await answer_to(self._call, place, connection, text)
         except ServerError as error:
             return error
 

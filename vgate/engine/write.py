@@ -16,8 +16,8 @@ from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.alike import carry_insert_id, run_alike
 from vgate.engine.call import Call
 from vgate.engine.clock import needs_time, one_clock
+from vgate.engine.command import answer_to
 from vgate.engine.noted import Noted
-from vgate.engine.rename import text_for
 from vgate.engine.single import ROLLED_BACK, read_warnings
 from vgate.errors import BUG, ServerError, SqlError
 from vgate.session.session import Diagnostic
@@ -133,7 +133,7 @@ async def at_once(
 ) -> list[Ok | Rows | BaseException]:
     """Every shard's text, at the same time. If this is cancelled (KILL QUERY, or the client is gone), servers stop."""
     work = asyncio.gather(
-        *(connections[place].query(text_for(call, place, text)) for place, text in texts.items()),
+        *(answer_to(call, place, connections[place], text) for place, text in texts.items()),
         return_exceptions=True,
     )
     try:
