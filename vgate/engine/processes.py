@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from vgate.backend.cluster import Cluster
 from vgate.backend.connection import BackendConnection
 from vgate.errors import SqlError
+from vgate.sql.names import text_literal
 from vgate.wire.packets import ColumnDefinition
 
 
@@ -47,13 +48,13 @@ def _item(values: Mapping[str, bytes], name: str) -> bytes:
 
 def _values(one: Process, ages: Mapping[BackendConnection, int]) -> dict[str, bytes]:
     seconds = ages.get(one.backend) if one.backend is not None and one.seconds is None else one.seconds
-    info = b"NULL" if one.statement is None else _text(one.statement.decode("utf-8", "replace"))
+    info = b"NULL" if one.statement is None else text_literal(one.statement.decode("utf-8", "replace"))
     return {
-        "ID": b"CAST(%d AS UNSIGNED)" % one.id, "USER": _text(one.user), "HOST": _text(one.host),
-        "DB": b"NULL" if one.database is None else _text(one.database),
-        "COMMAND": _text("Sleep" if one.statement is None else "Query"),
+        "ID": b"CAST(%d AS UNSIGNED)" % one.id, "USER": text_literal(one.user), "HOST": text_literal(one.host),
+        "DB": b"NULL" if one.database is None else text_literal(one.database),
+        "COMMAND": text_literal("Sleep" if one.statement is None else "Query"),
         "TIME": b"NULL" if seconds is None else b"%d" % seconds,
-        "STATE": _text("" if one.statement is None else "executing"), "INFO": info, "INFO_BINARY": info,
+        "STATE": text_literal("" if one.statement is None else "executing"), "INFO": info, "INFO_BINARY": info,
     }  # fmt: skip
 
 
@@ -81,7 +82,3 @@ async def _asked(
     except SqlError:  # a server that does not answer does not make the list fail
         return {}
     return {threads[int(number or 0)]: int(seconds or 0) for number, seconds in rows}
-
-
-def _text(text: str) -> bytes:
-    return b"_utf8mb4 0x" + text.encode("utf-8").hex().encode() if text else b"''"

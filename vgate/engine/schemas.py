@@ -3,7 +3,8 @@
 In the text, each table of information_schema that tells of databases becomes a derived table: the rows of the server
 that answers, of its keyspace's database alone, under the keyspace's name; and, written out, the rows that other
 keyspaces' servers have of theirs. So a table of a sharded keyspace is there once, and no database that vgate keeps to
-itself. The server does the rest. It does not know which keyspaces a query is about.
+itself. Tables that tell of one server remain those of the server that answers (``schema_names``). The server does the
+rest. It does not know which keyspaces a query is about.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import Final
 from vgate.backend.connection import Rows
 from vgate.engine.call import Call
 from vgate.engine.processes import Process, rows_of
+from vgate.engine.schema_names import renamed, renamed_cell, server_table
 from vgate.engine.single import run_single
 from vgate.errors import DATABASE_DENIED, UNSUPPORTED
 from vgate.planner.implicit import owns_sequence
 from vgate.planner.plan import Access, Schemas
-from vgate.planner.schemata import SCHEMA_COLUMNS, TABLES
+from vgate.planner.schemata import SERVER_TABLES, SPELLINGS, TABLES
 from vgate.sql.lexer import Token, TokenKind
-from vgate.sql.names import backquoted, name_of
-from vgate.sql.versioned import Flavour
+from vgate.sql.names import backquoted, name_of, text_literal
 from vgate.transactions.scope import Place
 from vgate.wire.packets import ColumnDefinition, read_column
 
@@ -31,6 +32,7 @@ MOST: Final = 4 << 20
 
 _NUMBERS: Final = frozenset({0, 1, 2, 3, 4, 5, 8, 9, 13, 246})
 _TIMES: Final = frozenset({7, 12})
+_JSON: Final = 245
 _NO_ALIAS_NAMES: Final = """
     where join inner left right cross natural straight_join on using order group having limit union except intersect
     minus for use force ignore window into lock partition procedure fetch offset qualify full outer
@@ -40,6 +42,8 @@ _NO_ALIAS: Final = frozenset(_NO_ALIAS_NAMES.split())
 
 _AFTER_ITEMS: Final = ("from", "into", "where", "group", "order", "having", "limit", "union", "except", "intersect")
 """What ends a select list."""
+
+_KNOWN: Final = TABLES.keys() | SERVER_TABLES.keys()
 
 Processes = Callable[[], Awaitable[Sequence[Process]]]
 """Gives the clients that the user may see."""
@@ -74,7 +78,7 @@ class _Schemas:
         self._tokens = call.lexer.tokens(text)
         self._derived: dict[str, bytes] = {}
         self._size = 0
-        self._columns: set[str] = set()
+        self._columns: dict[str, bytes] = {}
 
     async def text(self) -> bytes:
         changes: dict[int, tuple[int, bytes]] = {}
@@ -102,16 +106,16 @@ class _Schemas:
         return b"".join((*parts, self._source[at:]))
 
     def _headings(self) -> Iterator[tuple[int, tuple[int, bytes]]]:
-        """Select items that are columns, under the name that a column of information_schema has in a result: MySQL
-        says it in capitals, MariaDB as it was asked for, but both say that of a derived table's column as it is there.
+        """Select items that are columns, under the name that a column of information_schema has in a result: MySQL's
+        views say it as it is there, other tables as it was asked for, but all say that of a derived table's column as
+        it is there.
         """
-        mysql = self._call.scope.cluster.facts_for(self._place[0]).flavour is Flavour.MYSQL
         for index in self._items():
             token = self._tokens[index]
-            name = self._name(token)
-            if name.lower() in self._columns:
-                item, official = self._source[token.start : token.end], backquoted(name.upper())
-                yield token.start, (token.end, official if mysql else item + b" AS " + backquoted(name))
+            official = self._columns.get(self._name(token).lower())
+            if official is not None:
+                item = self._source[token.start : token.end]
+                yield token.start, (token.end, official or item + b" AS " + backquoted(self._name(token)))
 
     def _items(self) -> Iterator[int]:
         """The names that stand in a select list alone, but for a qualifier: the last token of each."""
@@ -150,7 +154,7 @@ class _Schemas:
             named = self._tokens[index].kind in (TokenKind.NAME, TokenKind.QUOTED_NAME)
             if (
                 named and self._name(self._tokens[index]).lower() == "information_schema"
-                and self._word(index + 1) == "." and self._name(self._tokens[index + 2]).lower() in TABLES
+                and self._word(index + 1) == "." and self._name(self._tokens[index + 2]).lower() in _KNOWN
             ):  # fmt: skip
                 yield index
 
@@ -174,29 +178,44 @@ class _Schemas:
     async def _table(self, table: str) -> bytes:
         if table not in self._derived:
             host, index = self._place
-            database = self._database(host, index)
-            like = await self._ask(host, index, b"SELECT * FROM information_schema.%b LIMIT 0" % table.encode())
-            columns = _columns(like)
-            self._columns.update(column.name.decode().lower() for column in columns)
+            database, names = self._database(host, index), self._called(host, index)
+            columns = await self._described(table)
+            if table in SERVER_TABLES:
+                own = [column.name.decode("utf-8") for column in columns]
+                self._derived[table] = server_table(table, own, names, database)
+                return self._derived[table]
             if table == "processlist":
                 rows = await rows_of(await self._processes(), columns, self._call.scope.cluster)
                 self._derived[table] = b" UNION ALL ".join(rows)
                 return self._derived[table]
             counts = self._counting(host) if table == "columns" else {}
-            selected = b", ".join(_selected(column, database, host, counts) for column in columns)
+            selected = b", ".join(_selected(column, database, names, counts) for column in columns)
             schema = TABLES[table].encode()
             parts = [b"SELECT %b FROM information_schema.%b WHERE %b IN (%b, %b)" % (
-                selected, table.encode(), schema, _text(database), _text("information_schema")
+                selected, table.encode(), schema, text_literal(database), text_literal("information_schema")
             )]  # fmt: skip
             for keyspace in self._others:
                 parts += await self._written_out(table, keyspace, [column.name.lower() for column in columns])
             self._derived[table] = b" UNION ALL ".join(parts)
         return self._derived[table]
 
+    async def _described(self, table: str) -> list[ColumnDefinition]:
+        """The table's columns. ``_columns`` then has the name of each in results; none where it is as it is asked for.
+
+        One more is asked for by a name that no server has for it.
+        """
+        probe = (TABLES.get(table) or next(iter(SERVER_TABLES[table]))).title().encode()
+        sql = b"SELECT *, %b FROM information_schema.%b LIMIT 0" % (probe, table.encode())
+        *columns, probed = _columns(await self._ask(*self._place, sql))
+        for column in columns:
+            name = column.name.decode("utf-8")
+            self._columns.setdefault(name.lower(), b"" if probed.name == probe else backquoted(name))
+        return columns
+
     async def _written_out(self, table: str, keyspace: str, expected: list[bytes]) -> list[bytes]:
         """The rows of another keyspace's server as SELECTs of literals. Raises UNSUPPORTED where they are too many."""
         database = self._database(keyspace, 0)
-        of_database = b"%b = %b" % (TABLES[table].encode(), _text(database))
+        of_database = b"%b = %b" % (TABLES[table].encode(), text_literal(database))
         sql = b"SELECT * FROM information_schema.%b WHERE %b" % (table.encode(), of_database)
         answer = await self._ask(keyspace, 0, sql)
         columns = _columns(answer)
@@ -208,8 +227,9 @@ class _Schemas:
         if counts:
             at = {name: position for position, name in enumerate(expected)}
             rows = [_counted(row, counts, at) for row in rows]
+        names = self._called(keyspace, 0)
         for row in rows:
-            values = (_value(column, cell, database, keyspace) for column, cell in zip(columns, row, strict=True))
+            values = (_value(column, cell, names) for column, cell in zip(columns, row, strict=True))
             found.append(b"SELECT " + b", ".join(values))
             self._size += len(found[-1])
             if self._size > MOST:
@@ -237,6 +257,16 @@ class _Schemas:
         address = self._call.scope.cluster.keyspaces[keyspace].keyspace.shards[index].address
         return keyspace if address is None else address.database
 
+    def _called(self, keyspace: str, index: int) -> dict[str, str]:
+        """What clients call the databases on the server of a shard; of the shard's own it is this keyspace."""
+        every = self._call.scope.cluster.vschema.keyspaces
+        home = every[keyspace].shards[index].address
+        names = {
+            shard.address.database: name for name, one in every.items() for shard in one.shards
+            if home is not None and shard.address is not None and shard.address.same_server(home)
+        }  # fmt: skip
+        return {**names, self._database(keyspace, index): keyspace}
+
 
 def _counted(
     row: tuple[bytes | None, ...], counts: Mapping[str, str], at: Mapping[bytes, int]
@@ -254,23 +284,24 @@ def _columns(answer: Rows) -> list[ColumnDefinition]:
     return [read_column(payload) for payload in answer.columns]
 
 
-def _selected(column: ColumnDefinition, database: str, keyspace: str, counts: Mapping[str, str]) -> bytes:
-    """A column of the server's own, with the keyspace's name in place of its database's."""
+def _selected(column: ColumnDefinition, database: str, names: Mapping[str, str], counts: Mapping[str, str]) -> bytes:
+    """A column of the server's own, with keyspaces' names in place of their databases'."""
     own = column.name.decode("utf-8")
     name = backquoted(own)
     if counts and own.lower() == "extra":
-        pairs = b", ".join(b"(%b, %b)" % (_text(table), _text(counting)) for table, counting in counts.items())
-        here = b"TABLE_SCHEMA = %b AND %b = '' AND (TABLE_NAME, COLUMN_NAME) IN (%b)" % (_text(database), name, pairs)
+        pairs = b", ".join(
+            b"(%b, %b)" % (text_literal(table), text_literal(counting)) for table, counting in counts.items()
+        )
+        here = b"TABLE_SCHEMA = %b AND %b = '' AND (TABLE_NAME, COLUMN_NAME) IN (%b)" % (
+            text_literal(database), name, pairs
+        )  # fmt: skip
         return b"IF(%b, 'auto_increment', %b) AS %b" % (here, name, name)
-    if database != keyspace and own.lower() == "view_definition":
-        qualifiers = (_text(backquoted(one).decode() + ".") for one in (database, keyspace))
-        return b"REPLACE(%b, %b) AS %b" % (name, b", ".join(qualifiers), name)
-    if database == keyspace or own.lower() not in SCHEMA_COLUMNS:
-        return name
-    return b"IF(%b = %b, %b, %b) AS %b" % (name, _text(database), _text(keyspace), name, name)
+    spelling = SPELLINGS.get(own.lower())
+    value = name if spelling is None else renamed(name, spelling, names)
+    return name if value == name else b"%b AS %b" % (value, name)
 
 
-def _value(column: ColumnDefinition, cell: bytes | None, database: str, keyspace: str) -> bytes:
+def _value(column: ColumnDefinition, cell: bytes | None, names: Mapping[str, str]) -> bytes:
     """A value as SQL that is the same under every sql_mode and character set."""
     if cell is None:
         return b"NULL"
@@ -279,11 +310,6 @@ def _value(column: ColumnDefinition, cell: bytes | None, database: str, keyspace
     if column.type in _TIMES and not cell.startswith(b"0000"):
         return b"TIMESTAMP'%b'" % cell
     text = cell.decode("utf-8", "replace")
-    if column.name.lower() == b"view_definition":
-        text = text.replace(f"{backquoted(database).decode()}.", f"{backquoted(keyspace).decode()}.")
-    renamed = column.name.decode().lower() in SCHEMA_COLUMNS and text == database
-    return _text(keyspace if renamed else text)
-
-
-def _text(text: str) -> bytes:
-    return b"_utf8mb4 0x" + text.encode("utf-8").hex().encode() if text else b"''"
+    spelling = SPELLINGS.get(column.name.decode("utf-8").lower())
+    literal = text_literal(text if spelling is None else renamed_cell(text, spelling, names))
+    return b"CAST(%b AS JSON)" % literal if column.type == _JSON else literal

@@ -2,13 +2,15 @@
 
 ``information_schema`` of one server knows the databases of that server. A query that compares ``table_schema`` (or a
 column like it) with the name of a keyspace, or with ``DATABASE()``, is meant for that keyspace; one that does not is
-meant for all. It does not know what the schemas hold, nor how several servers' are put together.
+meant for all. InnoDB's own tables write a database's name into longer ones; this says where and how. It does not know
+what the schemas hold, nor how several servers' are put together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
 from sqlglot import exp
@@ -20,30 +22,102 @@ from vgate.sql.tree import Tree, slot_of
 from vgate.vschema.model import VSchema
 
 _COLUMN_NAMES: Final = """
-    constraint_schema database_name db event_object_schema event_schema index_schema object_schema
-    referenced_table_schema routine_schema schema schema_name sequence_schema specific_schema table_schema
-    trigger_schema unique_constraint_schema view_schema
+    child_table_schema constraint_schema database_name db event_object_schema event_schema f_table_schema g_table_schema
+    index_schema library_schema object_schema parent_table_schema referenced_table_schema root_table_schema
+    routine_schema schema schema_name sequence_schema specific_schema table_schema trigger_schema
+    unique_constraint_schema view_schema
 """
 SCHEMA_COLUMNS: Final = frozenset(_COLUMN_NAMES.split())
 
 TABLES: Final[dict[str, str]] = {
-    "check_constraints": "constraint_schema", "column_privileges": "table_schema", "columns": "table_schema",
-    "events": "event_schema", "key_column_usage": "table_schema", "parameters": "specific_schema",
+    "check_constraints": "constraint_schema", "column_privileges": "table_schema", "column_statistics": "schema_name",
+    "columns": "table_schema", "columns_extensions": "table_schema", "events": "event_schema",
+    "geometry_columns": "f_table_schema", "index_statistics": "table_schema",
+    "innodb_cmp_per_index": "database_name", "innodb_cmp_per_index_reset": "database_name",
+    "json_duality_view_columns": "table_schema", "json_duality_view_links": "table_schema",
+    "json_duality_view_tables": "table_schema", "json_duality_views": "table_schema",
+    "key_column_usage": "table_schema", "libraries": "library_schema", "parameters": "specific_schema",
     "partitions": "table_schema", "processlist": "db", "referential_constraints": "constraint_schema",
-    "routines": "routine_schema", "schema_privileges": "table_schema", "schemata": "schema_name",
-    "statistics": "table_schema",
-    "table_constraints": "table_schema", "table_privileges": "table_schema", "tables": "table_schema",
-    "triggers": "trigger_schema", "views": "table_schema",
+    "role_column_grants": "table_schema", "role_routine_grants": "routine_schema", "role_table_grants": "table_schema",
+    "routine_libraries": "routine_schema", "routines": "routine_schema", "schema_privileges": "table_schema",
+    "schemata": "schema_name", "schemata_extensions": "schema_name", "st_geometry_columns": "table_schema",
+    "statistics": "table_schema", "table_constraints": "table_schema",
+    "table_constraints_extensions": "constraint_schema", "table_privileges": "table_schema",
+    "table_statistics": "table_schema", "tables": "table_schema", "tables_extensions": "table_schema",
+    "triggers": "trigger_schema", "view_routine_usage": "table_schema", "view_table_usage": "view_schema",
+    "views": "table_schema",
 }  # fmt: skip
-"""The tables of information_schema that tell of databases, and the column that names the database a row is about."""
+"""The tables of information_schema that tell of databases, and the column that names the database a row is about: all
+that MariaDB 10.11 and MySQL 9.7 have with such a column. What a server does not have is its to refuse.
+"""
+
+
+class Spelling(Enum):
+    """How a column writes a database's name, here of ``shop-1``."""
+
+    NAME = auto()
+    """The name alone."""
+    FILENAME = auto()
+    """``shop@002d1/item``, as the directory is called."""
+    PLAIN = auto()
+    """``shop-1/item``"""
+    QUOTED = auto()
+    """The same with each name in backquotes and a dot between; also a name without a database."""
+    PATH = auto()
+    """``./shop@002d1/item.ibd``"""
+    TEXT = auto()
+    """A statement, or what is said of one: a database is written in backquotes before a dot."""
+    SAID = auto()
+    """A message: ``'shop-1.item'`` in quotes."""
+
+
+SPELLINGS: Final = {
+    **dict.fromkeys(SCHEMA_COLUMNS, Spelling.NAME),
+    **dict.fromkeys(("action_statement", "event_definition", "routine_definition", "view_definition"), Spelling.TEXT),
+    "table_comment": Spelling.SAID,  # of a view that does not work
+}  # fmt: skip
+"""The columns of ``TABLES`` in which databases are named."""
+
+SERVER_TABLES: Final[dict[str, dict[str, Spelling]]] = {
+    "files": {"tablespace_name": Spelling.PLAIN, "file_name": Spelling.PATH},
+    "innodb_buffer_page": {"table_name": Spelling.QUOTED},
+    "innodb_buffer_page_lru": {"table_name": Spelling.QUOTED},
+    "innodb_datafiles": {"path": Spelling.PATH},
+    "innodb_foreign": {"id": Spelling.PLAIN, "for_name": Spelling.PLAIN, "ref_name": Spelling.PLAIN},
+    "innodb_foreign_cols": {"id": Spelling.PLAIN},
+    "innodb_locks": {"lock_table": Spelling.QUOTED},
+    "innodb_sys_foreign": {"id": Spelling.FILENAME, "for_name": Spelling.FILENAME, "ref_name": Spelling.FILENAME},
+    "innodb_sys_foreign_cols": {"id": Spelling.FILENAME},
+    "innodb_sys_tables": {"name": Spelling.FILENAME},
+    "innodb_sys_tablespaces": {"name": Spelling.FILENAME, "filename": Spelling.PATH},
+    "innodb_sys_tablestats": {"name": Spelling.FILENAME},
+    "innodb_tables": {"name": Spelling.FILENAME},
+    "innodb_tablespaces": {"name": Spelling.PLAIN},
+    "innodb_tablespaces_brief": {"name": Spelling.PLAIN, "path": Spelling.PATH},
+    "innodb_tablespaces_encryption": {"name": Spelling.FILENAME},
+    "innodb_tablestats": {"name": Spelling.FILENAME},
+    "innodb_trx": {"trx_query": Spelling.TEXT, "trx_last_foreign_key_error": Spelling.TEXT},
+    "optimizer_trace": {"query": Spelling.TEXT, "trace": Spelling.TEXT},
+    "tablespaces_extensions": {"tablespace_name": Spelling.PLAIN},
+}  # fmt: skip
+"""Tables that tell of one server, with the columns in which databases are named; the first is what a row is about.
+
+Their numbers (of spaces, tables, pages, transactions) are facts of that server, by which they are joined: rows of other
+servers have no place among them. The spellings are those of MariaDB 10.11 and MySQL 9.7, which differ where the
+tables' names do: MySQL decodes the names of tablespaces and foreign keys, but not those of tables.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Concerned:
-    """``keyspaces``: those a query names, each once. ``all``: others may be meant. ``slots``: literals looked at."""
+    """``keyspaces``: those a query names, each once. ``all``: others may be meant. ``slots``: literals looked at.
+
+    ``server``: it is about tables that tell of one server.
+    """
 
     keyspaces: tuple[str, ...]
     all: bool
+    server: bool
     slots: tuple[int, ...]
 
 
@@ -69,13 +143,12 @@ def concerned(tree: Tree, keyspace: str | None, vschema: VSchema, mode: LexMode)
         found.update(dict.fromkeys(name for name in names if name in vschema.keyspaces))
         if certain and not any("%" in name for name in names):
             bound.add(id(select))
-    mentions = [
-        table for table in tree.root.find_all(exp.Table)
-        if table.db.lower() == "information_schema" and table.name.lower() in TABLES
-    ]  # fmt: skip
+    told = [table for table in tree.root.find_all(exp.Table) if table.db.lower() == "information_schema"]
+    mentions = [table for table in told if table.name.lower() in TABLES]
+    server = any(table.name.lower() in SERVER_TABLES for table in told)
     selects = {id(table.find_ancestor(exp.Select)) for table in mentions}
     processes = any(table.name.lower() == "processlist" for table in mentions)
-    return Concerned(tuple(found), processes or not selects <= bound, tuple(slots))
+    return Concerned(tuple(found), processes or not selects <= bound, server, tuple(slots))
 
 
 def renamed(keyspace: str, vschema: VSchema) -> bool:

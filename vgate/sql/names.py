@@ -96,3 +96,8 @@ def backquoted(name: str, charset: str = "utf8mb4") -> bytes:
             return name.encode("ascii")
         return b"`" + encoded(name, charset).replace(b"`", b"``") + b"`"
     return b"`" + encoded(name.replace("`", "``"), charset) + b"`"
+
+
+def text_literal(text: str) -> bytes:
+    """A text as SQL that is the same under every sql_mode and character set."""
+    return b"_utf8mb4 0x" + text.encode("utf-8").hex().encode() if text else b"''"

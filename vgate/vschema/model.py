@@ -104,6 +104,10 @@ class Address:
     port: int = 3306
     unix_socket: str = ""
 
+    def same_server(self, other: Address) -> bool:
+        """True if both are reached in the same way."""
+        return (self.host, self.port, self.unix_socket) == (other.host, other.port, other.unix_socket)
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -200,8 +204,7 @@ class VSchema:
         return {
             name: address.database for name in self.keyspaces
             if name != keyspace and (address := self._home(name)) is not None
-            and (address.host, address.port, address.unix_socket, address.user)
-            == (home.host, home.port, home.unix_socket, home.user)
+            and address.same_server(home) and address.user == home.user
         }  # fmt: skip
 
     def _home(self, name: str) -> Address | None:
