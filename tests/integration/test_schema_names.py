@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from tests.fix_oracle import Answer, Oracle, ask
-from tests.fix_servers import Cluster
+from tests.fix_servers import Cluster, Server
 from tests.fix_vgate import USERS, VgateProcess
+from tests.integration.asking import Later, until
 from tests.integration.conftest import serve
+from tests.integration.executing import Prepared
 from vgate.sql.filenames import filename_of
 from vgate.sql.versioned import Flavour
 
@@ -291,3 +295,133 @@ def test_names_are_those_of_one_server(both: tuple[str, Oracle]) -> None:
         mine, theirs = alike(oracle, sql)
         assert theirs.rows, sql
         assert mine.sorted().rows == theirs.sorted().rows, sql
+
+
+def test_a_table_that_the_server_does_not_have(both: tuple[str, Oracle]) -> None:
+    _, oracle = both
+    for table in ("innodb_sys_tables", "innodb_tables", "files", "geometry_columns", "libraries", "innodb_locks"):
+        alike(oracle, f"select count(*) > 1 from information_schema.{table} where 0")
+
+
+def test_with_information_schema_in_use(both: tuple[str, Oracle]) -> None:
+    """There is no keyspace in use then: the first unsharded one is told of."""
+    _, oracle = both
+    table = "innodb_sys_tables" if oracle.cluster.flavour is Flavour.MARIADB else "innodb_tables"
+    with (
+        closing(oracle.process.connect("information_schema")) as mine,
+        closing(oracle.cluster.plain.connect("information_schema")) as theirs,
+    ):
+        within = Oracle(mine, theirs, oracle.cluster, oracle.process)
+        sql = f"select name, row_format from {table} where name like 'shop/%' and name not like '%/fts%'"
+        assert within.both(sql, ignore=["columns"]).rows
+
+
+def test_prepared(both: tuple[str, Oracle]) -> None:
+    keyspace, oracle = both
+    table = "innodb_sys_tables" if oracle.cluster.flavour is Flavour.MARIADB else "innodb_tables"
+    sql = f"select name from information_schema.{table} where name like '{keyspace}/%' and n_cols > ?"
+    found: list[list[bytes]] = []
+    for connection in (oracle.vgate, oracle.plain):
+        prepared = Prepared(connection)
+        found.append([row for row in prepared.execute(prepared.prepare(sql), 3) if b"/fts" not in row.lower()])
+    assert found[1]
+    assert sorted(found[0]) == sorted(found[1])
+
+
+def test_a_transaction_that_waits(both: tuple[str, Oracle]) -> None:
+    """Locks name a table, and a statement of somebody's is told as it is on its way; both only of this keyspace's."""
+    keyspace, oracle = both
+    change = "update shop.item set n = 5 where id = 1" if keyspace == "shop" else (
+        "update customer.customer set n = 5 where customer_id = 1"
+    )  # fmt: skip
+    with closing(oracle.process.connect(keyspace)) as second:
+        for sql in ("begin", change):
+            assert ask(oracle.vgate, sql).error is None
+        ask(second, "begin")
+        later = Later(second, change)
+        server = oracle.cluster["product/-"]
+        until(lambda: "LOCK WAIT" in server.query("show engine innodb status")[0][2], "it does not wait")
+        server.query("select sleep(0.2)")  # innodb_trx is a copy, as old as nobody has left it alone for 0.1 s
+        sql = "select trx_query from information_schema.innodb_trx where trx_query like 'update%'"
+        ((query,),) = ask(oracle.vgate, sql).rows
+        assert f"`{keyspace}`" in query
+        for table in ("innodb_trx", "innodb_locks"):
+            assert leaks(ask(oracle.vgate, f"select * from information_schema.{table}")) == set()
+        if oracle.cluster.flavour is Flavour.MARIADB:
+            locked = ask(oracle.vgate, "select distinct lock_table from information_schema.innodb_locks").rows
+            assert locked == ((f"`{keyspace}`.`{'item' if keyspace == 'shop' else 'customer'}`",),)
+        ask(oracle.vgate, "rollback")
+        assert later.result().error is None
+        ask(second, "rollback")
+
+
+SHOWS = """
+show table status like 'broken'
+show triggers
+show triggers from shop
+show events from shop
+show function status where db in ('shop', 'customer')
+show procedure status where db = 'shop'
+show procedure status like 'p1'
+show create view shop.v
+show create view shop.broken
+show create trigger shop.tr1
+show create procedure shop.p1
+show create function shop.f1
+show create event shop.e1
+show create table shop.`o-d`
+show create table customer.line
+show open tables where `Database` = 'nosuch'
+show open tables like 'nosuch'
+show full columns from shop.item
+show create database KS
+explain select * from shop.v
+"""
+LISTS = """
+show table status
+show open tables
+show open tables where in_use = 0 or 1
+show open tables like '%e%'
+show procedure status
+show function status where 1
+show engine innodb status
+"""
+
+
+def test_shows(both: tuple[str, Oracle]) -> None:
+    """What SHOW says is not what the servers call the databases either."""
+    keyspace, oracle = both
+    for sql in lines(SHOWS + LISTS, keyspace):
+        mine, theirs = alike(oracle, sql)
+        assert leaks(mine) == set(), sql
+        if sql in lines(SHOWS, keyspace) and not sql.startswith(ELSEWHERE[keyspace]):
+            assert without_times(mine) == without_times(theirs), sql
+    if oracle.cluster.flavour is Flavour.MARIADB:
+        for sql in ("show table_statistics", "show index_statistics"):
+            assert leaks(ask(oracle.vgate, sql)) == set(), sql
+    else:
+        assert leaks(ask(oracle.vgate, "explain format=json select shop.item.id from shop.item")) == set()
+
+
+ELSEWHERE = {
+    "shop": ("explain",),
+    "customer": ("explain", "show function status", "show procedure status", "show create view"),
+}
+"""The servers of another keyspace are not asked; and a server leaves out the name of the database that is in use."""
+
+
+def without_times(answer: Answer) -> list[tuple[object, ...]]:
+    rows = [tuple(cell for cell in row if not isinstance(cell, datetime)) for row in answer.rows]
+    return spaced(replace(answer, rows=tuple(rows)))
+
+
+def test_every_character_is_written_as_servers_do(mariadb_server: Server) -> None:
+    """``sql.filenames``, by MariaDB's own conversion: all characters that a name may have."""
+    characters = [chr(code) for code in (*range(1, 0xD800), *range(0xE000, 0x10000))]
+    with closing(mariadb_server.connect()) as connection, connection.cursor() as cursor:
+        for at in range(0, len(characters), 1000):
+            part = characters[at : at + 1000]
+            asked = (f"convert(_utf8mb4 0x{one.encode().hex()} using filename)" for one in part)
+            cursor.execute(f"select {', '.join(f'cast({one} as binary)' for one in asked)}")
+            (row,) = cursor.fetchall()
+            assert [cell.decode() for cell in row] == [filename_of(one) for one in part]

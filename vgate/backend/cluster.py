@@ -101,7 +101,7 @@ class KeyspaceServers:
     shard for statements that gather rows there.
     """
 
-    __slots__ = ("aliases", "find", "gather", "keyspace", "neighbours", "pools", "renamed")
+    __slots__ = ("aliases", "called", "find", "gather", "keyspace", "neighbours", "pools", "private", "renamed")
 
     def __init__(self, keyspace: Keyspace, make: Callable[[Keyspace, int, bool], Pool], vschema: VSchema) -> None:
         self.follow(keyspace, vschema)
@@ -115,13 +115,24 @@ class KeyspaceServers:
         """The same shards with other tables.
 
         ``aliases``: other keyspaces by which statements may name them; ``neighbours``: the databases of those on the
-        same server.
+        same server. For each shard, ``called``: the databases on its server, with their keyspaces; ``private``: those
+        of them that are another shard's, and not called as any keyspace is.
         """
         self.keyspace = keyspace
         self.aliases = aliases = vschema.aliases(keyspace.name)
         self.neighbours = vschema.neighbours(keyspace.name)
+        self.called = tuple(vschema.called(keyspace.name, index) for index in range(len(keyspace.shards)))
+        keyspaces = vschema.keyspaces.keys()
+        self.private = tuple(
+            called.keys() - keyspaces - {self.database(index)} for index, called in enumerate(self.called)
+        )
         databases = {shard.address.database for shard in keyspace.shards if shard.address is not None}
         self.renamed = bool(aliases) or bool(databases - {keyspace.name})
+
+    def database(self, index: int) -> str:
+        """What the server of a shard calls the keyspace."""
+        address = self.keyspace.shards[index].address
+        return self.keyspace.name if address is None else address.database
 
     def all_pools(self) -> list[Pool]:
         """Every pool, whatever its flags."""

@@ -14,11 +14,12 @@ from typing import Final
 
 from vgate.backend.cluster import Cluster
 from vgate.engine.call import Call
+from vgate.engine.listings import without
 from vgate.sql.lexer import Token, TokenKind
 from vgate.sql.literals import read_literal
 from vgate.sql.names import name_of
 from vgate.transactions.scope import Place
-from vgate.wire.schemas import SchemaRename
+from vgate.wire.schemas import SchemaRename, Told
 
 _LISTED: Final = "tables_in_"
 _NAMES: Final = (TokenKind.NAME, TokenKind.QUOTED_NAME)
@@ -35,19 +36,23 @@ _DEFINITIONS: Final = frozenset(b"create drop alter grant revoke lock rename".sp
 """Statements in which, up to a SELECT, ON and the like name tables, and columns do not have qualifiers."""
 _TELLING: Final = re.compile(
     rb"\s*(?:(?:check|analyze|optimize|repair|checksum)\s+(?:(?:local|no_write_to_binlog)\s+)?tables?"
-    rb"|show\s+(?:full\s+)?(?:open|events|procedure|function|create\s+(?:database|schema))|explain|desc|describe)\b",
+    rb"|show\s+(?:full\s+)?(?:open|events|procedure|function|(?:table|index)_statistics|create\s+(?:database|schema))"
+    rb"|explain|desc|describe)\b",
     re.I,
 )
 """Statements whose rows tell of databases, or of tables with their database."""
+_QUOTING: Final = re.compile(rb"\s*show\s+(?:full\s+)?(?:triggers|table\s+status|engine|create)\b", re.I)
+"""Statements whose rows hold others, or what is said of them: a database may be named in these."""
 
 
 def text_for(call: Call, place: Place, text: bytes) -> bytes:
     """``text`` as the server of ``place`` is to read it."""
     servers = call.scope.cluster.keyspaces[place[0]]
+    if servers.private[place[1]]:
+        text = without(servers.private[place[1]], text, call.lexer)
     if not servers.renamed and not servers.neighbours:
         return text
-    address = servers.keyspace.shards[place[1]].address
-    database = place[0] if address is None else address.database
+    database = servers.database(place[1])
     names = {**servers.neighbours, **dict.fromkeys(servers.aliases, database), place[0]: database}
     names = {keyspace: called for keyspace, called in names.items() if keyspace != called}
     return _Renaming(call, text, names).text() if names else text
@@ -70,8 +75,10 @@ def columns_of(call: Call, place: Place) -> SchemaRename | None:
     }  # fmt: skip
     if database is None and not others:
         return None
-    rows = call.execution is None and _TELLING.match(call.text) is not None
+    telling = call.execution is None and _TELLING.match(call.text) is not None
+    quoting = call.execution is None and not telling and _QUOTING.match(call.text) is not None
     old = place[0] if database is None else database
+    rows = Told.NAMES if telling else Told.TEXTS if quoting else Told.NOTHING
     return SchemaRename(old.encode("utf-8"), place[0].encode("utf-8"), rows=rows, others=others)
 
 
@@ -179,12 +186,17 @@ class _Renaming:
                 database = self._databases_of.get(name[len(_LISTED) :])
                 if name.lower().startswith(_LISTED) and database is not None:
                     found[index] = self._quoted(name[: len(_LISTED)] + database)
-            elif token.kind is TokenKind.STRING and of_databases:
+            elif token.kind is TokenKind.STRING and (of_databases or self._is_schema(index - 2)):
                 value = read_literal(self._source[token.start : token.end], self._mode).text
                 database = None if value is None else self._databases_of.get(value.decode("utf-8", "replace"))
                 if database is not None:
                     found[index] = b"_utf8mb4 0x" + database.encode("utf-8").hex().encode()
         return found
+
+    def _is_schema(self, index: int) -> bool:
+        """True for the column with the database, compared with what follows."""
+        name = self._tokens[index].kind in _NAMES and name_of(self._source, self._tokens[index], self._mode).lower()
+        return name in ("database", "table_schema") and self._word(index + 1) == b"="
 
     def _shown(self) -> list[int]:
         """In a SHOW a database follows FROM or IN: the second, if the first names a table."""

@@ -178,7 +178,8 @@ class _Schemas:
     async def _table(self, table: str) -> bytes:
         if table not in self._derived:
             host, index = self._place
-            database, names = self._database(host, index), self._called(host, index)
+            servers = self._call.scope.cluster.keyspaces[host]
+            database, names = servers.database(index), servers.called[index]
             columns = await self._described(table)
             if table in SERVER_TABLES:
                 own = [column.name.decode("utf-8") for column in columns]
@@ -214,8 +215,8 @@ class _Schemas:
 
     async def _written_out(self, table: str, keyspace: str, expected: list[bytes]) -> list[bytes]:
         """The rows of another keyspace's server as SELECTs of literals. Raises UNSUPPORTED where they are too many."""
-        database = self._database(keyspace, 0)
-        of_database = b"%b = %b" % (TABLES[table].encode(), text_literal(database))
+        servers = self._call.scope.cluster.keyspaces[keyspace]
+        of_database = b"%b = %b" % (TABLES[table].encode(), text_literal(servers.database(0)))
         sql = b"SELECT * FROM information_schema.%b WHERE %b" % (table.encode(), of_database)
         answer = await self._ask(keyspace, 0, sql)
         columns = _columns(answer)
@@ -227,9 +228,8 @@ class _Schemas:
         if counts:
             at = {name: position for position, name in enumerate(expected)}
             rows = [_counted(row, counts, at) for row in rows]
-        names = self._called(keyspace, 0)
         for row in rows:
-            values = (_value(column, cell, names) for column, cell in zip(columns, row, strict=True))
+            values = (_value(column, cell, servers.called[0]) for column, cell in zip(columns, row, strict=True))
             found.append(b"SELECT " + b", ".join(values))
             self._size += len(found[-1])
             if self._size > MOST:
@@ -252,20 +252,6 @@ class _Schemas:
             answer = await connection.query(sql)
         assert isinstance(answer, Rows)
         return answer
-
-    def _database(self, keyspace: str, index: int) -> str:
-        address = self._call.scope.cluster.keyspaces[keyspace].keyspace.shards[index].address
-        return keyspace if address is None else address.database
-
-    def _called(self, keyspace: str, index: int) -> dict[str, str]:
-        """What clients call the databases on the server of a shard; of the shard's own it is this keyspace."""
-        every = self._call.scope.cluster.vschema.keyspaces
-        home = every[keyspace].shards[index].address
-        names = {
-            shard.address.database: name for name, one in every.items() for shard in one.shards
-            if home is not None and shard.address is not None and shard.address.same_server(home)
-        }  # fmt: skip
-        return {**names, self._database(keyspace, index): keyspace}
 
 
 def _counted(

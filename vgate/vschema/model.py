@@ -207,6 +207,17 @@ class VSchema:
             and address.same_server(home) and address.user == home.user
         }  # fmt: skip
 
+    def called(self, keyspace: str, index: int) -> Mapping[str, str]:
+        """The databases on the server of a shard, with the keyspace of each; its own is this one's."""
+        home = self.keyspaces[keyspace].shards[index].address
+        if home is None:
+            return {keyspace: keyspace}
+        names = {
+            shard.address.database: name for name, one in self.keyspaces.items() for shard in one.shards
+            if shard.address is not None and shard.address.same_server(home)
+        }  # fmt: skip
+        return {**names, home.database: keyspace}
+
     def _home(self, name: str) -> Address | None:
         keyspace = self.keyspaces[name]
         return None if keyspace.sharded else keyspace.shards[0].address

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from enum import Enum, auto
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -66,15 +67,27 @@ def error_of(payload: bytes, old: bytes, new: bytes) -> bytes:
     return err_payload(errno, sqlstate, told(message.encode("utf-8", "surrogateescape"), errno, old, new))
 
 
-class SchemaRename:
-    """Replaces ``old`` by ``new`` in the column definitions and the error of one response.
+class Told(Enum):
+    """What the rows of a response, which are text, tell of schemas.
 
-    ``rows``: also in rows of text, which tell of schemas. ``columns_only``: the response is COM_FIELD_LIST's.
+    NAMES: the first value is one's name, or a table's with it, others speak of them. TEXTS: they hold statements, and
+    what a server says of a view.
+    """
+
+    NOTHING = auto()
+    NAMES = auto()
+    TEXTS = auto()
+
+
+class SchemaRename:
+    """Replaces ``old`` by ``new`` in the column definitions and the error of one response, and in its ``rows``.
+
+    ``columns_only``: the response is COM_FIELD_LIST's.
     ``others``: names of further schemas, old and new, of which columns and errors may be.
     """
 
     def __init__(
-        self, old: bytes, new: bytes, *, rows: bool = False, columns_only: bool = False,
+        self, old: bytes, new: bytes, *, rows: Told = Told.NOTHING, columns_only: bool = False,
         others: Mapping[bytes, bytes] = MappingProxyType({}),
     ) -> None:
         self._old = old
@@ -82,8 +95,10 @@ class SchemaRename:
         self._schemas = {**others, old: new}
         self._listed = _LISTED + old
         self._quoted = b"`%b`." % old.replace(b"`", b"``")
+        self._planned = b'"schema_name": "%b"' % old, b'"schema_name": "%b"' % new  # EXPLAIN FORMAT=JSON
         self._phase = _COLUMNS if columns_only else _FIRST
-        self._rows = rows
+        self._told = rows
+        self._rows = rows is not Told.NOTHING
         self._width = 0
         self._columns = 0
         self._held = b""
@@ -156,13 +171,23 @@ class SchemaRename:
         return frame(row, packet[3])
 
     def cells(self, row: Sequence[bytes | None]) -> tuple[bytes | None, ...]:
-        """A row's values, renamed: the first is a schema's name, or a table's with it; others speak of them."""
+        """A row's values, renamed."""
+        if self._told is Told.TEXTS:
+            return tuple(cell and self._text(cell) for cell in row)
         first, *others = row
         of_table = False
         if first is not None and first.startswith(self._old) and first[len(self._old) : len(self._old) + 1] in b".":
             of_table = len(first) > len(self._old)
             first = self._new + first[len(self._old) :]
+        elif first is not None:
+            first = said_of(first, self._old, self._new, naming=False).replace(*self._planned)
         return first, *(cell and said_of(cell, self._old, self._new, naming=of_table) for cell in others)
+
+    def _text(self, cell: bytes) -> bytes:
+        for old, new in self._schemas.items():
+            quoted, requoted = (b"`%b`." % name.replace(b"`", b"``") for name in (old, new))
+            cell = cell.replace(quoted, requoted).replace(b"View '%b." % old, b"View '%b." % new)
+        return cell
 
     def _renamed(self, packet: bytes) -> bytes:
         return frame(self.column(packet[4:]), packet[3])

@@ -7,6 +7,7 @@ that one server would have sent.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from types import SimpleNamespace
@@ -87,7 +88,8 @@ class FakeScope:
         self.returned: list[BackendConnection] = []
         self.transactional = False
         self.begun: set[Place] = set()
-        self.cluster = SimpleNamespace(keyspaces={"ks": SimpleNamespace(renamed=False, neighbours={})})
+        servers = SimpleNamespace(renamed=False, neighbours={}, private=defaultdict(frozenset))
+        self.cluster = SimpleNamespace(keyspaces={"ks": servers})
         self.session = Session(Login(1, "u"))
 
     async def take_all(self, places: list[Place], *, peeks: object = None) -> dict[Place, BackendConnection]:

@@ -81,8 +81,9 @@ def test_a_keyspace_of_the_databases_name_is_left_alone() -> None:
 
 def call(database: str = "db-80") -> Call:
     """A call whose keyspace ``customer`` has that database."""
-    shard = SimpleNamespace(address=SimpleNamespace(database=database))
-    keyspace = SimpleNamespace(shards=[shard])
-    servers = SimpleNamespace(renamed=database != "customer", aliases=frozenset(), neighbours={}, keyspace=keyspace)
+    servers = SimpleNamespace(
+        renamed=database != "customer", aliases=frozenset(), neighbours={}, private=[frozenset()],
+        database=lambda index: database,
+    )  # fmt: skip
     scope = SimpleNamespace(cluster=SimpleNamespace(keyspaces={"customer": servers}))
     return Call(b"", [], LexMode(), Session(Login(1, "u")), cast(Any, scope), cast(Any, None))

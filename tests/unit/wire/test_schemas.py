@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vgate.wire.constants import Status
 from vgate.wire.packets import ColumnDefinition, Ok, eof_payload, err_payload, frame, lenenc, text_row
-from vgate.wire.schemas import SchemaRename
+from vgate.wire.schemas import SchemaRename, Told
 
 
 def result(schema: bytes, rows: list[bytes], status: int = 2) -> bytes:
@@ -79,15 +79,23 @@ TOLD = {
     (b"db_12", b"db_1.t"): (b"db_12", b"db_1.t"),
     (None, None): (None, None),
     (b"", b"`db_1`.`t`"): (b"", b"`customer`.`t`"),
+    (b'{"schema_name": "db_1"}', None): (b'{"schema_name": "customer"}', None),
 }
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1000])
 def test_rows_that_tell_of_schemas(piece: int) -> None:
     sent = result(b"db_1", [text_row(list(row)) for row in TOLD])
-    filter_ = SchemaRename(b"db_1", b"customer", rows=True)
+    filter_ = SchemaRename(b"db_1", b"customer", rows=Told.NAMES)
     got = b"".join(filter_.feed(sent[at : at + piece]) for at in range(0, len(sent), piece))
     assert got == result(b"customer", [text_row(list(row)) for row in TOLD.values()])
+
+
+def test_rows_that_hold_texts() -> None:
+    """Statements with quoted names, and what is said of a view; a name alone may be anything's."""
+    sent = result(b"db_1", [text_row([b"db_1: `db_1`.`t`.`db_1`, `db_1`", b"View 'db_1.v' is"])])
+    said = text_row([b"db_1: `customer`.`t`.`db_1`, `db_1`", b"View 'customer.v' is"])
+    assert SchemaRename(b"db_1", b"customer", rows=Told.TEXTS).feed(sent) == result(b"customer", [said])
 
 
 def test_names_are_taken_as_they_are() -> None:
