@@ -78,6 +78,13 @@ AS_BEFORE = {
 ON_DATABASES = {
     Flavour.MARIADB: (),
     Flavour.MYSQL: (
+        "create library KS.lib language javascript as 'export function f(n) { return n }'",
+        "create function KS.jf(n int) returns int language javascript using (KS.lib) as 'return lib.f(n)'",
+        "create table KS.head (id int primary key)",
+        "create table KS.tail (id int primary key, head int, foreign key (head) references KS.head (id))",
+        "create json relational duality view KS.jv as select json_duality_object('_id': id, 'tails': (select"
+        " json_arrayagg(json_duality_object('id': id, 'head': head)) from KS.tail where tail.head = head.id))"
+        " from KS.head",
         "analyze table KS.TABLE update histogram on n", "grant select, insert on KS.TABLE to teller",
         "grant select (n) on KS.TABLE to teller",
     ),
@@ -94,9 +101,11 @@ TOLD_MARIADB = """
 """
 TOLD_MYSQL = """
     check_constraints column_privileges column_statistics columns_extensions files innodb_datafiles innodb_foreign
-    innodb_foreign_cols innodb_tables innodb_tablespaces innodb_tablespaces_brief innodb_tablestats role_column_grants
-    role_table_grants schemata_extensions st_geometry_columns table_constraints_extensions table_privileges
-    tables_extensions tablespaces_extensions view_routine_usage view_table_usage
+    innodb_foreign_cols innodb_tables innodb_tablespaces innodb_tablespaces_brief innodb_tablestats
+    json_duality_view_columns json_duality_view_links json_duality_view_tables json_duality_views libraries
+    role_column_grants role_table_grants routine_libraries schemata_extensions st_geometry_columns
+    table_constraints_extensions table_privileges tables_extensions tablespaces_extensions view_routine_usage
+    view_table_usage
 """
 """Tables that tell of databases, and have rows here."""
 
@@ -202,6 +211,12 @@ select grantee, table_schema, table_name, column_name from information_schema.ro
 select grantee, table_schema, table_name, privilege_type from information_schema.role_table_grants
 select grantee, table_schema, table_name, privilege_type from information_schema.table_privileges where \
 table_schema {OURS}
+select * from information_schema.json_duality_views
+select table_schema, referenced_table_schema, referenced_column_name from information_schema.json_duality_view_columns
+select table_schema, referenced_table_schema, where_clause from information_schema.json_duality_view_tables
+select * from information_schema.json_duality_view_links
+select library_schema, library_name, library_definition from information_schema.libraries
+select routine_schema, routine_name, library_schema, library_name from information_schema.routine_libraries
 select x.view_name from information_schema.view_table_usage x join information_schema.tables t using (table_schema, \
 table_name) where t.table_schema = 'shop'
 """
@@ -316,6 +331,39 @@ def test_with_information_schema_in_use(both: tuple[str, Oracle]) -> None:
         assert within.both(sql, ignore=["columns"]).rows
 
 
+STRANGERS = """
+select table_schema, table_name from information_schema.tables where table_schema = 'shop_-'
+select schema_name from information_schema.schemata where schema_name in ('shop', 'customer_-40', 'customer_40-')
+select count(*) from information_schema.columns where table_schema = 'customer_-40' or table_schema = 'shop'
+select table_name from information_schema.tables where table_schema like 'shop__'
+select name from information_schema.KIND where name like 'shop@%' or name like 'customer@_@%'
+prepare s from 'select table_name from information_schema.tables where table_schema = ?'
+set @a = 'shop_-', @b = 'shop'
+execute s using @a
+execute s using @b
+deallocate prepare s
+table information_schema.nosuch
+"""
+
+
+def test_databases_are_not_there_under_their_names(both: tuple[str, Oracle]) -> None:
+    """As it is on a server that has none of that name."""
+    _, oracle = both
+    kind = "innodb_sys_tables" if oracle.cluster.flavour is Flavour.MARIADB else "innodb_tables"
+    for sql in lines(STRANGERS.replace("KIND", kind)):
+        oracle.both(sql, ignore=["columns", "info", "warnings"])
+
+
+def test_table_is_a_statement(both: tuple[str, Oracle]) -> None:
+    _, oracle = both
+    if oracle.cluster.flavour is Flavour.MARIADB:
+        pytest.skip("MariaDB 10.11 does not know TABLE")
+    for sql in ("table information_schema.innodb_foreign order by id",
+                "select count(*) > 0 from (table information_schema.tables) t"):  # fmt: skip
+        mine, _ = alike(oracle, sql)
+        assert leaks(mine) == set(), sql
+
+
 def test_prepared(both: tuple[str, Oracle]) -> None:
     keyspace, oracle = both
     table = "innodb_sys_tables" if oracle.cluster.flavour is Flavour.MARIADB else "innodb_tables"
@@ -360,7 +408,7 @@ show table status like 'broken'
 show triggers
 show triggers from shop
 show events from shop
-show function status where db in ('shop', 'customer')
+show function status where db = 'shop'
 show procedure status where db = 'shop'
 show procedure status like 'p1'
 show create view shop.v

@@ -17,7 +17,7 @@ from vgate.sql.filenames import filename_of
 from vgate.sql.names import backquoted, text_literal
 
 _SYSTEM: Final = ("mysql", "sys", "performance_schema")
-_ANYWHERE: Final = (Spelling.TEXT, Spelling.SAID)
+_ANYWHERE: Final = (Spelling.TEXT, Spelling.SAID, Spelling.DOTTED)
 _BRIEF: Final = b"SELECT SPACE FROM information_schema.INNODB_TABLESPACES_BRIEF WHERE "
 """By this MySQL's innodb_datafiles, which has paths alone, knows whose the file of a tablespace is."""
 
@@ -42,9 +42,11 @@ def _selected(column: str, spelling: Spelling | None, names: Mapping[str, str]) 
 def renamed(value: bytes, spelling: Spelling, names: Mapping[str, str]) -> bytes:
     """An expression for the value, with keyspaces' names in place of their databases'."""
     if spelling in _ANYWHERE:
+        if spelling is Spelling.DOTTED:  # a name stands behind a space, the first one too
+            value = b"CONCAT(' ', %b)" % value
         for old, new in _starts_of(spelling, names):
             value = b"REPLACE(%b, %b, %b)" % (value, text_literal(old), text_literal(new))
-        return value
+        return b"SUBSTRING(%b, 2)" % value if spelling is Spelling.DOTTED else value
     cases = [
         _case(value, spelling, database, keyspace) for database, keyspace in names.items() if database != keyspace
     ]  # fmt: skip
@@ -55,9 +57,10 @@ def renamed_cell(cell: str, spelling: Spelling, names: Mapping[str, str]) -> str
     """The same of a value that is known: a name, or a text."""
     if spelling is Spelling.NAME:
         return names.get(cell, cell)
+    cell = f" {cell}" if spelling is Spelling.DOTTED else cell
     for old, new in _starts_of(spelling, names):
         cell = cell.replace(old, new)
-    return cell
+    return cell[1:] if spelling is Spelling.DOTTED else cell
 
 
 def _starts_of(spelling: Spelling, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -85,6 +88,8 @@ def _start(spelling: Spelling, database: str) -> str:
     """How names of a database's tables start."""
     if spelling is Spelling.SAID:
         return f"'{database}."
+    if spelling is Spelling.DOTTED:
+        return f" {database}."
     if spelling in (Spelling.QUOTED, Spelling.TEXT):
         return f"{backquoted(database).decode()}."
     return f"{filename_of(database) if spelling is Spelling.FILENAME else database}/"

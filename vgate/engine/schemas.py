@@ -24,6 +24,7 @@ from vgate.planner.plan import Access, Schemas
 from vgate.planner.schemata import SERVER_TABLES, SPELLINGS, TABLES
 from vgate.sql.lexer import Token, TokenKind
 from vgate.sql.names import backquoted, name_of, text_literal
+from vgate.sql.versioned import Flavour
 from vgate.transactions.scope import Place
 from vgate.wire.packets import ColumnDefinition, read_column
 
@@ -89,11 +90,13 @@ class _Schemas:
             if self._word(index + 3) == ".":  # a column with its table's full name
                 continue
             name = self._name(table)
-            alias = b""
+            start, head, alias = self._tokens[index].start, b"", b""
+            if self._word(index - 1) == "table" and self._mysql():  # MariaDB does not know this
+                start, head = self._tokens[index - 1].start, b"SELECT * FROM "
             if not self._has_alias(index + 3):
                 aliases[name.lower()] = backquoted(name)
                 alias = b" AS " + backquoted(name)
-            changes[self._tokens[index].start] = table.end, b"(" + await self._table(name.lower()) + b")" + alias
+            changes[start] = table.end, b"%b(%b)%b" % (head, await self._table(name.lower()), alias)
         for start, end, name in self._qualifiers(mentions):
             if name in aliases and start not in changes:
                 changes[start] = end, aliases[name]
@@ -157,6 +160,9 @@ class _Schemas:
                 and self._word(index + 1) == "." and self._name(self._tokens[index + 2]).lower() in _KNOWN
             ):  # fmt: skip
                 yield index
+
+    def _mysql(self) -> bool:
+        return self._call.scope.cluster.facts_for(self._place[0]).flavour is Flavour.MYSQL
 
     def _name(self, token: Token) -> str:
         return name_of(self._source, token, self._call.mode)

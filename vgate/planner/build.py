@@ -313,10 +313,11 @@ def _of_schemas(tree: Tree, owners: list[str], mode: LexMode, keyspace: str | No
             return Planned(Pass(target, Access.WRITE), about.slots)
         raise UNSUPPORTED(construct="a write to a system table; aim at one shard (use `keyspace:shard`)")
     wanted = list(vschema.keyspaces) if about.all else named
-    if about.server and not wanted:
+    alone = about.server or about.strangers
+    if alone and not wanted:
         wanted = [keyspace] if keyspace is not None else _unsharded_first(vschema)
     counted = any(table.name.lower() == "columns" for table in tree.root.find_all(exp.Table))
-    if about.all or about.server or len(wanted) > 1 or any(
+    if about.all or alone or len(wanted) > 1 or any(
         renamed(one, vschema) or (counted and any(map(owns_sequence, vschema.keyspace(one).tables.values())))
         for one in wanted
     ):

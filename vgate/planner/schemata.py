@@ -20,6 +20,7 @@ from vgate.sql.lexer import LexMode
 from vgate.sql.literals import read_literal
 from vgate.sql.tree import Tree, slot_of
 from vgate.vschema.model import VSchema
+from vgate.vschema.names import SYSTEM_SCHEMAS
 
 _COLUMN_NAMES: Final = """
     child_table_schema constraint_schema database_name db event_object_schema event_schema f_table_schema g_table_schema
@@ -69,11 +70,14 @@ class Spelling(Enum):
     """A statement, or what is said of one: a database is written in backquotes before a dot."""
     SAID = auto()
     """A message: ``'shop-1.item'`` in quotes."""
+    DOTTED = auto()
+    """Conditions: ``shop-1.item.id = shop-1.tag.item``, without quotes."""
 
 
 SPELLINGS: Final = {
     **dict.fromkeys(SCHEMA_COLUMNS, Spelling.NAME),
-    **dict.fromkeys(("action_statement", "event_definition", "routine_definition", "view_definition"), Spelling.TEXT),
+    "action_statement": Spelling.TEXT, "event_definition": Spelling.TEXT, "routine_definition": Spelling.TEXT,
+    "view_definition": Spelling.TEXT, "where_clause": Spelling.DOTTED,
     "table_comment": Spelling.SAID,  # of a view that does not work
 }  # fmt: skip
 """The columns of ``TABLES`` in which databases are named."""
@@ -112,12 +116,14 @@ tables' names do: MySQL decodes the names of tablespaces and foreign keys, but n
 class Concerned:
     """``keyspaces``: those a query names, each once. ``all``: others may be meant. ``slots``: literals looked at.
 
-    ``server``: it is about tables that tell of one server.
+    ``server``: it is about tables that tell of one server. ``strangers``: it names a database that is no keyspace, nor
+    the servers' own; one that vgate keeps to itself may be called so.
     """
 
     keyspaces: tuple[str, ...]
     all: bool
     server: bool
+    strangers: bool
     slots: tuple[int, ...]
 
 
@@ -126,6 +132,7 @@ def concerned(tree: Tree, keyspace: str | None, vschema: VSchema, mode: LexMode)
     found: dict[str, None] = {}
     slots: dict[int, None] = {}
     bound: set[int] = set()  # the SELECTs in which a schema is named
+    strangers = False
     for column, value in _comparisons(tree.root):
         select = column.find_ancestor(exp.Select)
         certain = column.find_ancestor(exp.Not, exp.Or) is None
@@ -141,6 +148,9 @@ def concerned(tree: Tree, keyspace: str | None, vschema: VSchema, mode: LexMode)
         slots[slot] = None
         names = list(_names(tree, slot, mode))
         found.update(dict.fromkeys(name for name in names if name in vschema.keyspaces))
+        strangers = strangers or any(
+            name not in vschema.keyspaces and name.lower() not in SYSTEM_SCHEMAS for name in names
+        )
         if certain and not any("%" in name for name in names):
             bound.add(id(select))
     told = [table for table in tree.root.find_all(exp.Table) if table.db.lower() == "information_schema"]
@@ -148,7 +158,8 @@ def concerned(tree: Tree, keyspace: str | None, vschema: VSchema, mode: LexMode)
     server = any(table.name.lower() in SERVER_TABLES for table in told)
     selects = {id(table.find_ancestor(exp.Select)) for table in mentions}
     processes = any(table.name.lower() == "processlist" for table in mentions)
-    return Concerned(tuple(found), processes or not selects <= bound, server, tuple(slots))
+    every = processes or not selects <= bound
+    return Concerned(tuple(found), every, server, strangers and bool(mentions), tuple(slots))
 
 
 def renamed(keyspace: str, vschema: VSchema) -> bool:

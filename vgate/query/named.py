@@ -4,13 +4,15 @@ Where several servers may be meant the statement is the session's, not a server'
 has judged it, and an execution is the text with the variables' values in place of the parameters, run as any other
 statement, in the keyspace it was prepared in. A select item keeps the name that its text gives it. On an unsharded
 keyspace, or a shard that is aimed at, the statement is the server's own, to which the session is tied, unless the
-server would read its text otherwise than the client means it: functions of the session, names of keyspaces, sequences.
+server would read its text otherwise than the client means it: functions of the session, names of keyspaces, sequences,
+information_schema.
 
 It does not know prepared statements of the protocol.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -54,6 +56,7 @@ NAMING: Final = frozenset({b"prepare", b"execute", b"deallocate", b"drop"})
 _NO_SERVERS: Final = (AlterVschema, SelectNext, ShowVschema, Vexplain)
 """Statements that servers do not know."""
 
+_SCHEMAS: Final = re.compile(rb"\binformation_schema\b", re.I)
 _UTF8: Final = frozenset({"utf8mb4", "utf8mb3"})
 
 
@@ -133,6 +136,7 @@ class NamedStatements:
             words.at = at
         call = conversation.call(text, [], Output(conversation.down, self._session), None)
         own = sequences is not template.stand_in or speaks(bare(template.shape, conversation.lexer))
+        own = own or _SCHEMAS.search(template.shape) is not None
         return not own and text_for(call, place, text) == text
 
     async def _text(self, words: _Words) -> bytes:
