@@ -98,3 +98,15 @@ select sql_calc_found_rows cast(uname as signed) from customer; show warnings; s
 def test_rows_are_found_on_all_shards(stocked: Oracle, script: str) -> None:
     """MySQL warns that the function is deprecated, which is not looked at."""
     run(stocked, script, ignore=["info", "insert_id", "warnings"])
+
+
+INSERT_IDS = """
+select last_insert_id(5), n from customer; select last_insert_id()
+select last_insert_id(9) from customer order by n; select last_insert_id(); select max(n) from customer
+select last_insert_id(n) from customer where customer_id = 4; select last_insert_id(); select @@last_insert_id
+"""
+
+
+@pytest.mark.parametrize("script", scripts(INSERT_IDS))
+def test_a_read_of_shards_may_set_the_insert_id(stocked: Oracle, script: str) -> None:
+    run(stocked, script, ignore=["info"])

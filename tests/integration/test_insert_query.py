@@ -216,6 +216,36 @@ def test_more_types(stocked: Oracle) -> None:
     stocked.refused("insert into corder (corder_id, l) select corder_id + 50, f from corder", "a FLOAT's value")
 
 
+NUMBERS = """
+create table corder (corder_id bigint primary key, e enum('10', '20', '30'), s set('a', 'b'), n int, d double,
+v varchar(9), f enum('30', '10', '20', 'a,b'))
+"""
+
+
+@pytest.mark.parametrize("mode", ["", "strict_all_tables"])
+def test_what_is_a_number_to_numbers_alone(stocked: Oracle, mode: str) -> None:
+    stocked.both(f"set sql_mode = '{mode}'", ignore=["warnings"])
+    stocked.both(NUMBERS)
+    stocked.both("insert into corder (corder_id, e, s) values (1, '10', 'a'), (2, '30', 'a,b'), (4, '20', '')",
+                 ignore=["insert_id"])  # fmt: skip
+    for query in (
+        "(corder_id, e, v, f) select corder_id + 10, e, e, e", "(corder_id, v) select corder_id + 20, s",
+        "(corder_id, n) select corder_id + 30, concat(e)", "(corder_id, v) select corder_id + 40, 0x41",
+        "(corder_id, n) select corder_id + 50, e + 0", "(corder_id, s) select corder_id + 60, s",
+        "(corder_id, n) select corder_id + 70, 0x41 + 0",
+    ):  # fmt: skip
+        both(stocked, f"insert into corder {query} from corder where corder_id < 9", ("insert_id",))
+    literals = "insert into corder (corder_id, n, d) select corder_id + 100, 0x41, x'05' from corder"
+    if stocked.cluster.flavour is Flavour.MYSQL:
+        stocked.both(literals, ignore=["insert_id"])
+    else:
+        stocked.refused(literals, "a hexadecimal literal")
+    for column in ("e", "s"):
+        stocked.refused(f"insert into corder (corder_id, n) select corder_id + 80, {column} from corder", "ENUM or SET")
+        stocked.refused(f"insert into product.product (n) select {column} from corder", "ENUM or SET")
+    stocked.both("select * from corder order by corder_id", ordered=True)
+
+
 def test_a_limit_of_the_session_is_for_its_selects(orders: Oracle) -> None:
     orders.both("set sql_select_limit = 2")
     both(orders, f"{INTO} select customer_id + 500, 1 from customer", ignore=("insert_id",))

@@ -131,6 +131,13 @@ set autocommit = 0; update customer set n = 5; drop table if exists customer; ro
 begin; use customer; rollback
 begin; set names latin1; set names utf8mb4; rollback
 begin; nonsense; rollback
+start transaction read only; begin; select * from customer where customer_id = 1; update customer set n = 9; rollback
+set transaction read only; begin; begin; update customer set n = 9; commit
+begin; set session transaction read only; begin; update customer set n = 9; commit; set session transaction read write
+start transaction read only; start transaction read write; begin; update customer set n = 9; rollback
+set autocommit = 0; set transaction read only; select * from customer where customer_id = 1; start transaction; \
+update customer set n = 9; rollback; begin; update customer set n = 9; rollback; set autocommit = 1
+start transaction read only; start transaction with consistent snapshot; update customer set n = 9; rollback
 begin; select nosuch from customer; rollback
 """
 

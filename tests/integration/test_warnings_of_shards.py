@@ -154,9 +154,16 @@ select n from customer where n = '{long}'
 select n from customer where @n = n or @n = 'b'
 select n from customer where n <> @text
 select n + @text from customer where n <> @text
+select n from customer where '2x'
+select n from customer where '2020-02-30' order by n
+select n from customer where n = 1 or '2x'
+select n from customer having '2x'
 """
 
 WRITES = """
+update customer set n = 1 where '2x'
+delete c from customer c where c.n > 'x'
+delete customer from customer where n = 'x'
 update customer set n = 'x'
 update customer set n = '3x'
 update customer set n = 1/0

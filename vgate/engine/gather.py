@@ -376,6 +376,9 @@ async def _answer(call: Call, place: Place, work: _Gathering) -> None:
     warnings += len(session.diagnostics) - len(said)
     session.row_count = -1
     session.found_rows = await found_rows(call, connection)
+    if call.insert_id_read:  # and may be set: LAST_INSERT_ID(expression)
+        ((insert_id,),) = await connection.rows("SELECT LAST_INSERT_ID() LIMIT 1")
+        session.insert_id = int(insert_id or 0)
     call.out.send(eof_payload(call.out.status | flags, warnings))
 
 

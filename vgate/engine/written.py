@@ -53,12 +53,13 @@ def zone_of(name: str) -> tzinfo | None:
 
 
 def writer_of(
-    column: ColumnDefinition, charsets: Mapping[int, str], zone: str, *, text: bool, plain: bool
-) -> Writer:
+    column: ColumnDefinition, charsets: Mapping[int, str], zone: str, *, text: bool, member: bool, plain: bool,
+    mysql: bool,
+) -> Writer:  # fmt: skip
     """How values of a column are written; ``charsets``: by a collation's id; ``zone``: the session's time zone.
 
-    ``text``: into a column of characters or bytes, where a number's digits count. ``plain``: as a literal without a
-    type in front. Raises NotWritten.
+    ``text``: into a column of characters or bytes, where a number's digits count; ``member``: into an ENUM or SET.
+    ``plain``: as a literal without a type in front. ``mysql``: that is the servers' flavour. Raises NotWritten.
     """
     kind = column.type
     if kind in _INTEGERS:
@@ -89,6 +90,12 @@ def writer_of(
     charset = "binary" if column.charset == _BINARY else charsets.get(column.charset)
     if charset is None:
         raise NotWritten(f"text of the collation {column.charset}, which vgate does not know")
+    if column.flags & (FieldFlag.ENUM | FieldFlag.SET) and not (text or member):
+        raise NotWritten("an ENUM or SET, of which other columns take the number (select CONCAT(it) for its text)")
+    if charset == "binary" and column.flags & FieldFlag.UNSIGNED and not text:  # such as 0x41, to a number a number
+        if not mysql:  # to which x'41' is none, but looks the same
+            raise NotWritten("a hexadecimal literal into a column of numbers (select 0x41 + 0)")
+        return lambda value: b"0x" + value.hex().encode("ascii") if value else b"''"
     introducer = b"_" + charset.encode("ascii")
     return lambda value: introducer + (b" 0x" + value.hex().encode("ascii") if value else b"''")
 

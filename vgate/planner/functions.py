@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from sqlglot import exp
+
 _AGGREGATE_NAMES: Final = """
     any_value avg bit_and bit_or bit_xor count cume_dist dense_rank first_value group_concat grouping
     json_arrayagg json_objectagg lag last_value lead max median min nth_value ntile percent_rank percentile_cont
@@ -67,11 +69,20 @@ _BEFORE_LISTS: Final = frozenset({b"as", b")", b"with", b"recursive"})
 """After these a name is an alias, with its columns in parentheses."""
 
 _TELLING: Final = frozenset({"last_insert_id"})
-"""Built-in functions that change what a session knows: of several servers' the last one would count."""
+"""Built-in functions that may change what a session knows: of several servers' the last one would count."""
 
 
-def foreign_function(words: tuple[bytes, ...]) -> str:
-    """The first function among a statement's words that is not known to be harmless on several servers; '' if none."""
+def tells(root: exp.Expression) -> str:
+    """A call that changes what the session knows; '' if there is none."""
+    calls = (one for one in root.find_all(exp.Anonymous) if one.name.lower() in _TELLING and one.expressions)
+    return next((f"{one.name.upper()}(expression)" for one in calls), "")
+
+
+def foreign_function(words: tuple[bytes, ...], *, telling: bool = True) -> str:
+    """The first function among a statement's words that is not known to be harmless on several servers; '' if none.
+
+    ``telling``: one that ``tells`` is not; words do not say so of one whose argument is a literal.
+    """
     for index, word in enumerate(words[:-1]):
         if words[index + 1] != b"(":
             continue
@@ -85,7 +96,7 @@ def foreign_function(words: tuple[bytes, ...]) -> str:
         if quoted or before == (b".",):  # of a database: a stored function, whatever its name
             return f"the function {name}(), which vgate does not know"
         if name in _TELLING:
-            if words[index + 2 : index + 3] != (b")",):
+            if telling and words[index + 2 : index + 3] != (b")",):
                 return f"{name.upper()}(expression)"
         elif not (name in _SCALARS or name in _KEYWORDS or name in AGGREGATES or name.startswith(("st_", "mbr"))):
             return f"the function {name}(), which vgate does not know"

@@ -52,7 +52,7 @@ def why_not(tree: Tree) -> str:
     plain = all(not lock.args.get("expressions") and lock.args.get("wait") is None for lock in locks)
     if len(locks) > 1 or not plain or any(lock.parent is not tree.root for lock in locks):
         return "this locking clause"
-    return foreign_function(words)
+    return foreign_function(words, telling=False)
 
 
 def _lock(root: exp.Expression) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from vgate.planner.functions import AGGREGATES, foreign_function
+from vgate.planner.functions import AGGREGATES, foreign_function, tells
 from vgate.planner.joins import Block
 from vgate.sql.tree import Tree
 
@@ -44,9 +44,9 @@ def needs_merge(tree: Tree, blocks: Mapping[int, Block]) -> str:
             return found
         node = node.this
     if isinstance(node, exp.Select):
-        return _of_select(node, blocks) or foreign_function(tree.words)
+        return _of_select(node, blocks) or tells(node) or foreign_function(tree.words)
     if isinstance(node, exp.Update | exp.Delete):
-        return beyond_a_plain_write(node) or foreign_function(tree.words)
+        return beyond_a_plain_write(node) or tells(node) or foreign_function(tree.words)
     return type(node).__name__.upper()
 
 
@@ -89,12 +89,18 @@ def _full_text(select: exp.Select) -> str:
 def beyond_a_plain_write(node: exp.Update | exp.Delete) -> str:
     """What of an UPDATE or DELETE is more than one table, its assignments and a WHERE; '' if nothing."""
     verb = type(node).__name__.upper()
-    found = _beyond(node, _WRITE)
+    found = _beyond(node, _WRITE | {"tables"} if _names_its_table(node) else _WRITE)
     if not found and isinstance(node.this, exp.Table) and node.this.args.get("joins"):
         found = "of several tables"
     if not found:
         return ""
     return f"{verb} {found}" if found[0].islower() else f"{verb} ... {found}"
+
+
+def _names_its_table(node: exp.Update | exp.Delete) -> bool:
+    """``DELETE t FROM t``."""
+    tables: list[exp.Expression] = node.args.get("tables") or []
+    return len(tables) == 1 and tables[0].name == node.this.alias_or_name and not tables[0].args.get("db")
 
 
 # -- aggregates ---------------------------------------------------------------------------------------------------

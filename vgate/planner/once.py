@@ -116,7 +116,8 @@ def _constants(tree: Tree) -> Iterator[exp.Expression]:
         elif isinstance(node, _CONDITIONS):
             condition = node.args.get("on") if isinstance(node, exp.Join) else node.this
             if condition is not None:
-                yield from _largest(condition) if query else filter(_constant, _parts(condition))
+                for part in _parts(condition):
+                    yield from _largest(part) if query and not isinstance(part, exp.Literal) else _if_constant(part)
 
 
 def _assigns(node: exp.Expression) -> bool:
@@ -157,6 +158,11 @@ def _largest(node: exp.Expression) -> Iterator[exp.Expression]:
         return
     for one in _operands(node):
         yield from _largest(one)
+
+
+def _if_constant(node: exp.Expression) -> Iterator[exp.Expression]:
+    if _constant(node):
+        yield node
 
 
 def _constant(node: exp.Expression) -> bool:

@@ -196,7 +196,7 @@ class Conversation(FastPath):
         """Answer one statement; False if its answer was an error the server gave."""
         given = text
         text, shape, slots = await self.read(text)
-        if FUNCTION in shape.lower() and self.has_attributes:
+        if FUNCTION in shape.lower() and self.on_mysql:
             text, shape, slots = await self.read(self.attributes.spoken(text, self.session, self.lexer, self.mode))
         first = _FIRST_WORD.match(shape)
         word = first[1].lower() if first else b""
@@ -252,8 +252,8 @@ class Conversation(FastPath):
         return True
 
     @property
-    def has_attributes(self) -> bool:
-        """True in front of MySQL; MariaDB knows no such function."""
+    def on_mysql(self) -> bool:
+        """True in front of MySQL."""
         facts = self.gate.cluster.facts_for(self.session.target.keyspace)
         return facts.flavour is Flavour.MYSQL
 

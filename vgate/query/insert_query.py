@@ -24,6 +24,7 @@ from vgate.planner.plan import Insert
 from vgate.session.session import Diagnostic
 from vgate.session.settings import Settings, as_stored
 from vgate.sql.insert_query import InsertQueryText, read_insert_query
+from vgate.sql.versioned import Flavour
 from vgate.wire.binary import binary_values
 from vgate.wire.packets import Ok, read_column, read_err, read_ok
 
@@ -154,7 +155,9 @@ async def _writers(
         column = info.column(columns[number]) if info is not None and columns is not None else None
         try:
             writers.append(writer_of(
-                definition, charsets, zone, text=column is not None and column.kind in _TEXT, plain=number in plain,
+                definition, charsets, zone, text=column is not None and column.kind in _TEXT,
+                member=column is not None and column.sql.lower().startswith(("enum", "set")), plain=number in plain,
+                mysql=facts.flavour is Flavour.MYSQL,
             ))  # fmt: skip
         except NotWritten as error:
             raise _refused(found, error) from None

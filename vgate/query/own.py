@@ -110,6 +110,7 @@ class OwnStatements:
                 out.ok()
             case Begin(modifiers=modifiers):
                 if session.in_transaction:
+                    modifiers = self._as_before(modifiers)
                     await self.scope.commit()
                 session.savepoints = []
                 await self.scope.begin(modifiers, self._targets())
@@ -179,6 +180,13 @@ class OwnStatements:
             return [(target.keyspace, self.conversation.any_index)]
         keyspace = self.conversation.gate.cluster.vschema.keyspace(target.keyspace)
         return [(target.keyspace, index) for index in range(len(keyspace.shards))]
+
+    def _as_before(self, modifiers: tuple[str, ...]) -> tuple[str, ...]:
+        """To MySQL a transaction that begins inside another one writes or does not as that one, unless it says so."""
+        said = any("READ ONLY" in one or "READ WRITE" in one for one in modifiers)
+        if said or not self.conversation.on_mysql:
+            return modifiers
+        return (*modifiers, "READ ONLY" if self.session.read_only else "READ WRITE")
 
     async def _finish(self, out: Output, *, commit: bool, chain: bool, release: bool) -> None:
         session = self.session

@@ -245,7 +245,7 @@ class PreparedStatements:
         """What the session answers itself, if that is what it is."""
         conversation = self._conversation
         own: Own | None = recognise(template.text, conversation.mode)
-        if own is None and FUNCTION in template.shape.lower() and conversation.has_attributes:
+        if own is None and FUNCTION in template.shape.lower() and conversation.on_mysql:
             own = Attributed(*parametrised(template, conversation.session, conversation.lexer, conversation.mode))
         return own or await self._of_sequences(template)
 

@@ -109,6 +109,8 @@ class FieldFlag:
     NOT_NULL: Final = 0x0001
     UNSIGNED: Final = 0x0020
     BINARY: Final = 0x0080
+    ENUM: Final = 0x0100
+    SET: Final = 0x0800
     NUM: Final = 0x8000
 
 

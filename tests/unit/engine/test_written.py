@@ -15,7 +15,7 @@ def moment(*parts: int) -> bytes:
 
 
 def written(value: bytes, zone: str, *, kind: int = 0x07) -> bytes:
-    return writer_of(ColumnDefinition(b"t", kind), {}, zone, text=False, plain=False)(value)
+    return writer_of(ColumnDefinition(b"t", kind), {}, zone, text=False, member=False, plain=False, mysql=True)(value)
 
 
 TWICE = moment(2024, 10, 27, 2, 30, 0)
