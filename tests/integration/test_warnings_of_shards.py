@@ -6,6 +6,7 @@ server does.
 
 from __future__ import annotations
 
+import pymysql
 import pytest
 
 from tests.fix_oracle import Oracle, ask
@@ -272,3 +273,32 @@ def test_a_parameter_is_warned_of_as_on_one_server(stocked: Oracle) -> None:
         prepared = Prepared(side)
         prepared.execute(prepared.prepare("select n + ? from customer where n <> 'abc'"), "xyz")
     stocked.both("show warnings", ordered=True)
+
+
+@pytest.mark.parametrize("statement", [
+    "update customer set n = ? where n > ?", "update customer set uname = ? where n > ?",
+    "delete from customer where n in (?, ?)", "update customer set n = 5 where uname = ? or n = ?",
+    "update customer set n = n + ? where uname <> ?", "update customer set n = 1 where customer_id in (?, 4, ?)",
+])  # fmt: skip
+@pytest.mark.parametrize("values", [(1, 2), ("1", "2")])
+@pytest.mark.parametrize("mode", MODES)
+def test_prepared_writes_are_answered_as_on_one_server(
+    stocked: Oracle, statement: str, values: tuple[int | str, ...], mode: str
+) -> None:
+    """With affected rows, warnings, and what the status flags say of indexes."""
+    answers = []
+    for side in (stocked.vgate, stocked.plain):
+        ask(side, f"set sql_mode = '{mode}'")
+        prepared = Prepared(side)
+        handle = prepared.prepare(statement)
+        answers.append([done(prepared, handle, values) for _ in range(2)])
+    assert answers[0] == answers[1]
+    stocked.both("select * from customer order by customer_id", ordered=True)
+
+
+def done(prepared: Prepared, handle: bytes, values: tuple[int | str, ...]) -> list[bytes] | int:
+    """The answer, or the error's number."""
+    try:
+        return prepared.execute(handle, *values)
+    except pymysql.err.MySQLError as error:
+        return int(error.args[0])

@@ -158,8 +158,12 @@ class BackendConnection(asyncio.Protocol):
 
         If the caller is cancelled while the answer is on its way, the connection is closed.
         """
+        return await self.collect(frame(payload))
+
+    async def collect(self, packets: bytes) -> Ok | Rows:
+        """``command`` of what is framed already, the last of which is answered."""
         collector = Collector()
-        self.relay(frame(payload), collector)
+        self.relay(packets, collector)
         try:
             return await collector.answer
         except asyncio.CancelledError:

@@ -35,7 +35,9 @@ async def command_for(call: Call, place: Place, connection: BackendConnection, t
 
 
 async def answer_to(call: Call, place: Place, connection: BackendConnection, text: bytes) -> Ok | Rows:
-    """What one server answers to a part of the statement. Raises SqlError."""
+    """What one server answers to ``text``, or to the call's prepared statement. Raises SqlError."""
+    if call.execution is not None:
+        return await connection.collect(await command_for(call, place, connection, text))
     given = text_for(call, place, text)
     if not call.binary_rows:
         return await connection.query(given)

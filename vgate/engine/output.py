@@ -95,9 +95,11 @@ class Output:
         self.down.write(frame(payload, self.sequence))
         self.sequence = (self.sequence + 1 + len(payload) // MAX_PAYLOAD) & 0xFF
 
-    def ok(self, affected: int = 0, insert_id: int = 0, warnings: int = 0, info: bytes = b"") -> None:
-        """An OK packet, with the session's status."""
-        self.send(Ok(affected, insert_id, self.status, warnings, info).payload())
+    def ok(
+        self, affected: int = 0, insert_id: int = 0, warnings: int = 0, info: bytes = b"", flags: int = 0
+    ) -> None:
+        """An OK packet, with the session's status, and ``flags`` that speak of the statement."""
+        self.send(Ok(affected, insert_id, self.status | flags, warnings, info).payload())
 
     def error(self, error: SqlError) -> None:
         """An ERR packet."""

@@ -15,7 +15,7 @@ from typing import Final
 from vgate.engine.call import Call
 from vgate.engine.gather import GatherLimits, run_gather
 from vgate.engine.rename import text_for
-from vgate.engine.scatter import run_scatter
+from vgate.engine.scatter import OF_QUERY, run_scatter
 from vgate.engine.single import read_warnings, run_single
 from vgate.engine.write import combined, write_all
 from vgate.errors import BACKEND_UNREACHABLE, DDL_PARTIAL, UNSUPPORTED, SqlError, VgateError
@@ -144,7 +144,7 @@ def give_ok(call: Call, answer: Ok, insert_id: int | None = None) -> None:
     session.row_count = answer.affected
     if insert_id is not None:
         session.insert_id = insert_id
-    call.out.ok(answer.affected, answer.insert_id, answer.warnings, answer.info)
+    call.out.ok(answer.affected, answer.insert_id, answer.warnings, answer.info, answer.status & OF_QUERY)
 
 
 async def run_every(call: Call, plan: EveryShard, changed: Callable[[str], Awaitable[None]]) -> Ok:

@@ -10,6 +10,8 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 from typing import Any, Final
 
 from vgate.backend.connection import BackendConnection, Rows
@@ -256,7 +258,7 @@ def combined(answers: list[Ok]) -> Ok:
     return Ok(
         affected=sum(answer.affected for answer in answers),
         insert_id=next((answer.insert_id for answer in answers if answer.insert_id), 0),
-        status=answers[0].status,
+        status=reduce(or_, (answer.status for answer in answers)),
         warnings=warnings,
         info=_WARNINGS.sub(b"%d" % warnings, added(infos)),
     )
