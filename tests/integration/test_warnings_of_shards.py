@@ -10,7 +10,7 @@ import pymysql
 import pytest
 
 from tests.fix_oracle import Oracle, ask
-from tests.integration.asking import scripts
+from tests.integration.asking import run, scripts
 from tests.integration.executing import Prepared
 
 MODES = ("strict_trans_tables,error_for_division_by_zero", "error_for_division_by_zero", "")
@@ -248,6 +248,36 @@ def test_reads_warn_as_on_one_server(stocked: Oracle, mode: str) -> None:
 def test_writes_warn_as_on_one_server(stocked: Oracle, mode: str) -> None:
     for statement in scripts(WRITES):
         check(stocked, mode, statement)
+
+
+KEPT = """
+select cast(uname as signed) from customer; show warnings; select @@warning_count; show count(*) warnings
+select cast(uname as signed) from customer; select 1; show warnings; select @@warning_count, @@error_count
+select n from customer where n <> 'a' order by n; show warnings; select @@warning_count
+update customer set n = 'x'; show warnings; select @@warning_count; select n from customer where n = 1;\
+ select @@warning_count
+insert into customer (customer_id, n) values (11, 'x'), (12, 'y'), (13, 'z'), (14, 'u'), (15, 'v'); show warnings;\
+ select @@warning_count
+use product; select cast(name as signed) from product; show warnings; select @@warning_count; select @@warning_count
+use product; update product set name = repeat('x', 99); show warnings; show count(*) warnings; select 1; show warnings
+select nosuch from customer; show warnings; show errors
+use product; select nosuch from product; show warnings; show errors
+"""
+
+
+@pytest.mark.parametrize("script", scripts(KEPT))
+@pytest.mark.parametrize("most", [0, 2, 3, "default"])
+def test_as_many_are_kept_as_on_one_server(stocked: Oracle, script: str, most: int | str) -> None:
+    run(stocked, f"set sql_mode = ''; set max_error_count = {most}", ignore=["warnings"])
+    run(stocked, script)
+
+
+def test_a_server_keeps_so_many_by_default(stocked: Oracle) -> None:
+    rows = ", ".join(f"({n}, 'x')" for n in range(20, 170))
+    for statement in (f"insert into customer (customer_id, n) values {rows}", "update customer set n = 'y'"):
+        stocked.both("set sql_mode = ''", ignore=["warnings"])
+        stocked.both(statement, ignore=["insert_id"])
+        stocked.both("select @@warning_count")
 
 
 @pytest.mark.parametrize("mode", MODES)

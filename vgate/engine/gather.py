@@ -372,8 +372,9 @@ async def _answer(call: Call, place: Place, work: _Gathering) -> None:
         call.out.down.attach_all(())
     warnings, flags = response.warnings, response.status & OF_QUERY
     said = await read_warnings(connection) if warnings else []
-    session.diagnostics = both(work.noted.said, said)
-    warnings += len(session.diagnostics) - len(said)
+    noted = both(work.noted.said, said)
+    warnings += len(noted) - len(said)
+    session.warned(noted[: session.most_kept], warnings)
     session.row_count = -1
     session.found_rows = await found_rows(call, connection)
     if call.insert_id_read:  # and may be set: LAST_INSERT_ID(expression)

@@ -35,14 +35,22 @@ class Noted:
         self._charset = call.session.results_charset
         self._once: Once | None = NONE if by_row else None
         self.said: list[Diagnostic] = []
+        self._kept = call.session.most_kept  # max_error_count, as far as it is known
 
-    def add(self, more: Sequence[Diagnostic]) -> int:
-        """Those of another shard; how many of them are not said again."""
+    def add(self, more: Sequence[Diagnostic], count: int = 0) -> int:
+        """Those of another shard, which it has kept of ``count``; how many of them are not said again."""
+        if count > len(more):
+            self._kept = len(more)
         if self._theirs:
             more = [replace(one, message=self._for_client(one.message)) for one in more]
         new = self.unsaid(more)
         self.said += new
         return len(more) - len(new)
+
+    @property
+    def kept(self) -> list[Diagnostic]:
+        """As many of these as one server keeps."""
+        return self.said[: self._kept]
 
     def unsaid(self, more: Sequence[Diagnostic], *, also: int = 0) -> list[Diagnostic]:
         """What another shard's warnings add to those that are said. ``also``: the code of others to be said once."""

@@ -217,10 +217,10 @@ async def _concatenate(
         if response.error is not None:
             raise await failure(call, place, stream, noted)
         flags |= response.status & OF_QUERY
-        if response.warnings:
-            warnings += response.warnings - noted.add(await read_warnings(stream.connection))
+        if count := response.warnings:  # the connection's next answer goes into the same object
+            warnings += count - noted.add(await read_warnings(stream.connection), count)
         found += await found_rows(call, stream.connection) or 0
-    session.diagnostics = noted.said
+    session.warned(noted.kept, warnings)
     session.row_count = -1
     session.found_rows = found if call.counts_found_rows else None
     out.send(eof_payload(out.status | flags, warnings))

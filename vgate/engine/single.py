@@ -15,7 +15,7 @@ from vgate.engine.call import Call
 from vgate.engine.command import command_for
 from vgate.engine.output import AnswerCut
 from vgate.engine.rename import columns_of
-from vgate.errors import BACKEND_LOST, SqlError, VgateError
+from vgate.errors import BACKEND_LOST, ServerError, SqlError, VgateError
 from vgate.planner.plan import Access
 from vgate.session.session import Diagnostic
 from vgate.transactions.scope import Place, Scope
@@ -91,13 +91,15 @@ async def settle(
             # LAST_INSERT_ID(expression) has its effect all the same.
             await _keep_values(call, connection)
         said = await follow_error(scope, place, connection, errno, commits=bool(call.pins))
-        session.diagnostics = said or [Diagnostic("Error", errno, message)]
+        said = said or session.alone(ServerError(errno, "HY000", message))
+        session.warned(said, len(said) or 1)
         await let_go(call, place, connection, connection.response.status)
         return
     status = response.status
     ok = read_ok(response.ok) if response.ok is not None else None
-    if response.warnings:
-        session.diagnostics = await _warnings_or(connection, [])
+    count = response.warnings  # the connection's next answer goes into the same object
+    if count:
+        session.warned(await _warnings_or(connection, []), count)
     elif not (session.keeps_warnings and call.names_no_table):
         session.diagnostics = []
     if ok is not None:

@@ -206,9 +206,12 @@ async def _with_warnings(
     by_row: list[tuple[int, Diagnostic]] = []
     counted: list[Ok] = []
     once = bool(numbers) and call.scope.cluster.facts_for(next(iter(connections))[0]).flavour is Flavour.MYSQL
+    full: list[int] = []  # how many were kept where not all were
     before = row = 0  # rows that the shards so far have found
     for (place, connection), answer in zip(connections.items(), answers, strict=True):
         said = await read_warnings(connection) if answer.warnings else []
+        if answer.warnings > len(said):
+            full.append(len(said))
         if not numbers:
             said = [replace(one, message=_counted_on(one.message, before)) for one in said]
         new = noted.unsaid(said, also=_NULL_TO_ZERO if once else 0)
@@ -221,7 +224,8 @@ async def _with_warnings(
             by_row.append((row, replace(one, message=message)))
         before += _found(answer)
     by_row.sort(key=lambda pair: pair[0])
-    call.session.diagnostics = [one for _, one in by_row]
+    kept = min(full, default=call.session.most_kept)
+    call.session.warned([one for _, one in by_row][:kept], sum(answer.warnings for answer in counted))
     return counted
 
 

@@ -260,7 +260,7 @@ class FastPath:
         session = self.session
         session.row_count = -1
         session.found_rows = None
-        if session.diagnostics:
+        if session.warning_count:
             self._forget_diagnostics()
         if self._pool is not None:
             self._pool.release(connection)
@@ -268,7 +268,7 @@ class FastPath:
 
     def _forget_diagnostics(self) -> None:
         session = self.session
-        if session.diagnostics and not (session.keeps_warnings and self._cached.found.names_no_table):
+        if session.warning_count and not (session.keeps_warnings and self._cached.found.names_no_table):
             session.diagnostics = []
 
     def received(self, data: bytes, response: Response) -> None:

@@ -212,7 +212,8 @@ class NamedStatements:
     def _note_done(self, out: Output, *, keeps: bool = False) -> None:
         session = self._session
         session.row_count, session.found_rows = 0, None
-        session.diagnostics = session.diagnostics if keeps else []
+        if not keeps:
+            session.diagnostics = []
         out.ok()
 
     @property

@@ -439,8 +439,9 @@ class OwnStatements:
                 out.rows([self.columns.value(f"@@session.{word}")], [[b"%d" % self._count(word)]])
 
     def _count(self, word: str) -> int:
-        found = self.session.diagnostics
-        return len(found) if word == "warning_count" else sum(one.level == "Error" for one in found)
+        session = self.session
+        errors = sum(one.level == "Error" for one in session.diagnostics)
+        return session.warning_count if word == "warning_count" else errors
 
     @property
     def columns(self) -> Columns:

@@ -167,8 +167,9 @@ class Speech:
         return Value(first, last, literal, cast if self._mysql else b"CONCAT(%b)" % cast)  # MariaDB calls a cast exact
 
     def _count(self, which: bytes) -> int:
-        found = self._session.diagnostics
-        return len(found) if which == b"warning_count" else sum(one.level == "Error" for one in found)
+        session = self._session
+        errors = sum(one.level == "Error" for one in session.diagnostics)
+        return session.warning_count if which == b"warning_count" else errors
 
     # -- select items ---------------------------------------------------------------------------------------------
 

@@ -46,9 +46,9 @@ class Diagnostic:
 class Session:
     """See the module."""
 
-    __slots__ = ("begin_modifiers", "diagnostics", "found_rows", "in_transaction", "insert_id", "isolation_once",
+    __slots__ = ("_noted", "begin_modifiers", "found_rows", "in_transaction", "insert_id", "isolation_once",
                  "keeps_warnings", "last_values", "lexical", "login", "read_only", "row_count", "said_with",
-                 "savepoints", "settings", "target", "variables")
+                 "savepoints", "settings", "target", "variables", "warning_count")
 
     def __init__(self, login: Login) -> None:
         self.login = login
@@ -68,6 +68,25 @@ class Session:
         self.said_with: tuple[SqlError, list[Diagnostic]] | None = None
         self.variables: dict[str, Variable] = {}  # user variables, as far as they are known, by lower-case name
         self.last_values: dict[tuple[str, str], int] = {}  # CURRVAL: the last value of each sequence, by its key
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """What SHOW WARNINGS says: as many as max_error_count lets servers keep."""
+        return self._noted
+
+    @diagnostics.setter
+    def diagnostics(self, noted: list[Diagnostic]) -> None:
+        self.warned(noted, len(noted))
+
+    def warned(self, noted: list[Diagnostic], count: int) -> None:
+        """The last statement has left these, of ``count`` that there were: ``warning_count``."""
+        self._noted, self.warning_count = noted, count
+
+    @property
+    def most_kept(self) -> int | None:
+        """The max_error_count that the client has set."""
+        found = self.settings.values.get("max_error_count", "")
+        return int(found) if found.isdigit() else None
 
     @property
     def autocommit(self) -> bool:
@@ -129,13 +148,17 @@ class Session:
 
     def fails(self, error: SqlError, said: Sequence[Diagnostic]) -> None:
         """A server has ``said`` this of the statement that it fails with ``error``: warnings, and the error itself."""
-        self.said_with = error, list(said) or [Diagnostic("Error", error.errno, error.message)]
+        self.said_with = error, list(said) or self.alone(error)
 
     def failed(self, error: SqlError) -> None:
         """The client gets ``error``: SHOW WARNINGS says it, and what was said with it."""
-        alone = [Diagnostic("Error", error.errno, error.message)]
-        self.diagnostics = self.said_with[1] if self.said_with is not None and self.said_with[0] is error else alone
+        said = self.said_with[1] if self.said_with is not None and self.said_with[0] is error else self.alone(error)
+        self.warned(said, len(said) or 1)
         self.said_with = None
+
+    def alone(self, error: SqlError) -> list[Diagnostic]:
+        """What SHOW WARNINGS says of an error that nothing was said with."""
+        return [] if self.most_kept == 0 else [Diagnostic("Error", error.errno, error.message)]
 
     def given(self, keyspace: str, sequence: str, value: int) -> None:
         """A sequence gave the session a value; case does not count in its name."""
