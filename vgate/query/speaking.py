@@ -121,6 +121,9 @@ class Speech:
                     sql = b"(%d | NULLIF(0, 1))" % self._count(found)  # of the variable's type, and nullable as it
                     yield Value(index, last, sql, sql)
                 continue
+            if words[index] == b"is_used_lock" and self._of_one_value(index):
+                yield self._holder(index)
+                continue
             name = words[index].strip(b"`") if token.kind is TokenKind.QUOTED_NAME else words[index]
             if name not in _CALLS or (index and words[index - 1] in _TABLE_FOLLOWS):
                 continue
@@ -134,6 +137,22 @@ class Speech:
                 continue
             if value is not None:
                 yield value
+
+    def _of_one_value(self, index: int) -> bool:
+        """True for a call with one literal or variable."""
+        argument = self._tokens[index + 2 : index + 3]
+        brackets = self._words[index + 1 : index + 2] + self._words[index + 3 : index + 4]
+        return brackets == [b"(", b")"] and argument[0].kind in (TokenKind.STRING, TokenKind.VARIABLE)
+
+    def _holder(self, index: int) -> Value:
+        """IS_USED_LOCK(): where the connection itself has the lock, that is the client. Others it knows by numbers of
+        the server.
+        """
+        last = index + 3
+        call = self._text[self._tokens[index].start : self._tokens[last].end]
+        mine = (b"CAST(%d AS UNSIGNED)" if self._mysql else b"%d") % self._session.login.connection_id
+        sql = b"IF(%b = CONNECTION_ID(), %b, %b)" % (call, mine, call)
+        return Value(index, last, sql, sql)
 
     def _value(self, name: bytes, first: int, last: int) -> Value | None:
         session = self._session

@@ -71,7 +71,8 @@ _LAST_NAMES: Final = {
     "diagnostics": "GET DIAGNOSTICS",
 }
 SPEAKS: Final = re.compile(
-    rb"\b(?:session_user|system_user|user|connection_id|database|schema|row_count|found_rows) \(|\bcurrent_user\b"
+    rb"\b(?:session_user|system_user|user|connection_id|database|schema|row_count|found_rows|is_used_lock) \("
+    rb"|\bcurrent_user\b"
     rb"|@@(?:(?:session|local) \. )?(?:warning|error)_count\b",
     re.I,
 )
