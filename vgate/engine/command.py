@@ -14,15 +14,17 @@ from vgate.wire.constants import Command
 from vgate.wire.packets import Ok, frame
 
 
-async def command_for(call: Call, place: Place, connection: BackendConnection, text: bytes) -> bytes:
+async def command_for(
+    call: Call, place: Place, connection: BackendConnection, text: bytes, *, opens: bool = True
+) -> bytes:
     """The framed command that runs ``text``, or the call's prepared statement, on ``connection``.
 
-    Prepares the statement there if it is new to the connection. Raises SqlError.
+    Prepares the statement there if it is new to the connection; ``opens`` the call's cursor. Raises SqlError.
     """
     execution = call.execution
     if execution is None:
         return frame(bytes([Command.QUERY]) + text_for(call, place, text))
-    cursor = execution.cursor
+    cursor = execution.cursor if opens else None
     given, types = text_for(call, place, execution.text), execution.bound.types
     handle = await (connection.prepare(given, types) if cursor is None else cursor.prepare(place, connection, given))
     number = handle.id.to_bytes(4, "little")
@@ -37,7 +39,7 @@ async def command_for(call: Call, place: Place, connection: BackendConnection, t
 async def answer_to(call: Call, place: Place, connection: BackendConnection, text: bytes) -> Ok | Rows:
     """What one server answers to ``text``, or to the call's prepared statement. Raises SqlError."""
     if call.execution is not None:
-        return await connection.collect(await command_for(call, place, connection, text))
+        return await connection.collect(await command_for(call, place, connection, text, opens=False))
     given = text_for(call, place, text)
     if not call.binary_rows:
         return await connection.query(given)
