@@ -10,9 +10,11 @@ import struct
 from collections.abc import Iterator, Sequence
 from random import Random
 
+import pymysql
 import pytest
 
-from tests.fix_oracle import Oracle
+from tests.fix_oracle import Oracle, ask
+from tests.integration.executing import Prepared
 from tests.integration.raw import EXECUTE, PREPARE, QUERY, Raw
 
 RESET, CLOSE = b"\x1a", b"\x19"
@@ -108,3 +110,25 @@ def test_executions_by_chance(stocked: Oracle, database: str, seed: int) -> None
     sql = [text for name, text in STATEMENTS if name == database]
     for what, found, wanted in play(Random(seed), sides, sql):
         assert found == wanted, what
+
+
+def test_an_execution_means_what_was_prepared_or_is_refused(stocked: Oracle) -> None:
+    """In another database, under a sql_mode or a character set that reads the text otherwise."""
+    connection = stocked.vgate
+    prepared = Prepared(connection)
+    here = prepared.prepare("select n from customer where customer_id = ?")
+    quoted = prepared.prepare("select \"n\" from customer where customer_id = ?")
+    wide = prepared.prepare("select 'é' from customer where customer_id = ?")
+    plain = prepared.prepare("select ?")
+    for change, refused in (
+        ("use product", here), ("set sql_mode = 'ansi_quotes'", quoted), ("set names latin1", wide),
+    ):  # fmt: skip
+        before = prepared.execute(refused, 1)
+        ask(connection, change)
+        with pytest.raises(pymysql.err.MySQLError, match="prepare it anew"):
+            prepared.execute(refused, 1)
+        assert prepared.execute(plain, 1)
+        ask(connection, "use customer")
+        ask(connection, "set sql_mode = default")
+        ask(connection, "set names utf8mb4")
+        assert prepared.execute(refused, 1) == before

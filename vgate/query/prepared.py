@@ -43,9 +43,11 @@ from vgate.query.cache import Cached
 from vgate.query.known import KnownExecution, known_execution
 from vgate.query.mixed import Mixed, bigint, mixed
 from vgate.query.sequence_ddl import CREATE_COLUMNS, OF_TYPE, WORDS
+from vgate.query.ties import bare, names_no_table
 from vgate.query.uservars import CONSTRUCT as VARIABLE
+from vgate.session.target import Target
 from vgate.sql.insert_query import read_insert_query
-from vgate.sql.lexer import LexError, VersionedComment
+from vgate.sql.lexer import Lexer, LexError, LexMode, VersionedComment, reads_otherwise
 from vgate.sql.nextval import Asking, Item, marked
 from vgate.sql.parameters import Template, literal, read_template
 from vgate.sql.qualify import qualified
@@ -118,16 +120,28 @@ class PreparedStatement:
     """What a client prepared. ``types`` are those of its last execution, which it need not repeat.
 
     ``own``: the statement if the session answers it itself. ``long_data``: values sent ahead, by parameter.
-    ``flavour``: whose errors answer what cannot be read.
+    ``flavour``: whose errors answer what cannot be read. ``target`` and ``mode``: where, and how read, it was prepared.
     """
 
     id: int
     template: Template
     flavour: Flavour
+    target: Target
+    mode: LexMode
     own: Own | None = None
     types: Types | None = None
     long_data: dict[int, bytearray] = field(default_factory=dict)
     cursor: Cursor | None = None
+
+    def check(self, target: Target, mode: LexMode, lexer: Lexer) -> None:
+        """Raises UNSUPPORTED where it would mean something else now than when it was prepared."""
+        text = self.template.text
+        if target != self.target and not names_no_table(bare(self.template.shape, lexer)):
+            raise UNSUPPORTED(construct="executing a statement that was prepared in another database; prepare it anew")
+        if mode != self.mode and reads_otherwise(text, self.mode, mode):
+            raise UNSUPPORTED(
+                construct="executing a statement that was prepared under another sql_mode or SET NAMES; prepare it anew"
+            )
 
     def close_cursor(self) -> None:
         """Close the cursor of the last execution, if it is open."""
@@ -344,7 +358,10 @@ class PreparedStatements:
 
     def _answer(self, template: Template, own: Own | None, handle: Handle, sequence: int) -> None:
         self._last_id += 1
-        self._statements[self._last_id] = PreparedStatement(self._last_id, template, self._flavour, own)
+        conversation = self._conversation
+        self._statements[self._last_id] = PreparedStatement(
+            self._last_id, template, self._flavour, conversation.session.target, conversation.mode, own
+        )
         out = self._out(sequence)
         out.send(prepare_ok(self._last_id, len(handle.columns), template.parameters, handle.warnings))
         for definitions in (handle.parameters, handle.columns):
@@ -358,7 +375,9 @@ class PreparedStatements:
     async def once(self, text: bytes, out: Output) -> bool:
         """Answer a statement without parameters as if it had been prepared; False after a server's error."""
         template = self._template(text)
-        statement = PreparedStatement(0, template, self._flavour, await self._own(template))
+        conversation = self._conversation
+        target, mode = conversation.session.target, conversation.mode
+        statement = PreparedStatement(0, template, self._flavour, target, mode, await self._own(template))
         return await self._execute(statement, Bound(0, 0, b"", b"", 0, []), b"", out)
 
     async def execute(self, payload: bytes, sequence: int = 1) -> None:
@@ -406,6 +425,7 @@ class PreparedStatements:
     async def _run(self, statement: PreparedStatement, bound: Bound, payload: bytes, out: Output) -> bool:
         """Answer an execution; False if its answer was an error that a server gave."""
         conversation = self._conversation
+        statement.check(conversation.session.target, conversation.mode, conversation.lexer)
         template, own = statement.template, statement.own
         ahead = _ahead(statement)
         if isinstance(own, ByRow | Mixed):

@@ -40,6 +40,17 @@ class LexMode:
     """The server turns literals into another character set (character_set_connection), which may lose characters."""
 
 
+def reads_otherwise(text: bytes, then: LexMode, now: LexMode) -> bool:
+    """True if a text may be read otherwise under another mode."""
+    return (
+        (then.ansi_quotes != now.ansi_quotes and b'"' in text)
+        or (then.no_backslash_escapes != now.no_backslash_escapes and b"\\" in text)
+        or (then.pipes_as_concat != now.pipes_as_concat and b"||" in text)
+        or ((then.charset, then.transcodes) != (now.charset, now.transcodes) and not text.isascii())
+        or (then.charset != now.charset and "swe7" in (then.charset, now.charset))
+    )
+
+
 class LexError(ValueError):
     """Text that is no SQL, or that cannot be read for certain. ``offset`` is in bytes; ``reason`` may be empty."""
 
