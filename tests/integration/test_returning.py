@@ -14,6 +14,8 @@ from tests.integration.executing import Prepared
 from vgate.sql.versioned import Flavour
 
 UNSUPPORTED = 1235
+ID = 10
+"""Bytes of a binary row up to behind a generated id, which its first column is."""
 
 
 @pytest.fixture
@@ -84,18 +86,18 @@ insert into customer (uname, n) values ('a', ?) returning customer_id
 @pytest.mark.parametrize("statement", scripts(PREPARED))
 @pytest.mark.parametrize("begin", ["select 1", "begin"])
 def test_prepared_ones_have_binary_rows(mariadb: Oracle, statement: str, begin: str) -> None:
-    [[value]] = mariadb.only_vgate("select next value from product.customer_seq").rows
-    mariadb.only_plain(f"alter table customer auto_increment = {value + 1}")
     mariadb.both(begin)
+    given = "(customer_id" in statement
     answers = []
     for side in (mariadb.vgate, mariadb.plain):
         prepared = Prepared(side)
         handle = prepared.prepare(statement)
         numbers = range(31, 31 + statement.count("?"))
-        answers.append(prepared.execute(handle, *numbers))
+        rows = prepared.execute(handle, *numbers)
+        answers.append(rows if given else [row[ID:] for row in rows])
         with pytest.raises(pymysql.err.IntegrityError):
             prepared.execute(prepared.prepare("insert into customer (customer_id) values (?), (12) returning n"), 1)
     assert answers[0] == answers[1]
     mariadb.both("commit")
-    mariadb.both("select last_insert_id()")
-    mariadb.both("select * from customer", ignore=["columns"])
+    mariadb.both(f"select last_insert_id() > 0, count({'customer_id' if given else 'uname'}) from customer")
+    mariadb.both(f"select {'*' if given else 'uname, n'} from customer", ignore=["columns"])
