@@ -5,6 +5,7 @@ What one server says to them is what vgate has to say. What is waited for is the
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -12,12 +13,13 @@ from typing import Any
 
 import pymysql
 import pytest
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, COMMAND
 
 from tests.fix_oracle import Oracle, ask
 from tests.fix_servers import Cluster
 from tests.fix_vgate import USERS, StartVgate
 from tests.integration.asking import Connection, Later, number_of, run, until, working
+from tests.integration.executing import Prepared
 
 SYNTAX, INTERRUPTED, NO_SUCH_THREAD, NOT_OWNER = 1064, 1317, 1094, 1095
 
@@ -306,3 +308,26 @@ def test_workers_list_and_kill_each_others_clients(fresh: Cluster, start_vgate: 
 def _is_running(connection: Connection, number: int) -> bool:
     rows = ask(connection, f"select info from information_schema.processlist where id = {number}").rows
     return rows == (("select sleep(60)",),)
+
+
+PS_MULTI_RESULTS = 1 << 18
+
+
+def test_out_parameters_come_as_a_result(stocked: Oracle) -> None:
+    """MySQL does not say behind their row that more follows, though an OK does."""
+    stocked.both("use product")
+    stocked.both("create procedure added(a int, out o int) set o = a + 1")
+    parameters = b"\0\1" + struct.pack("<BBBB", 8, 0, 8, 0) + struct.pack("<qq", 1, 2)
+    answers: list[list[bytes]] = []
+    for connect in (stocked.process.connect, stocked.cluster.plain.connect):
+        with closing(connect("product", client_flag=PS_MULTI_RESULTS)) as connection:
+            prepared = Prepared(connection)
+            for _ in range(2):
+                handle = prepared.prepare("call added(?, ?)")
+                connection._execute_command(
+                    COMMAND.COM_STMT_EXECUTE, handle + struct.pack("<BI", 0, 1) + parameters
+                )
+                answers.append([bytes(connection._read_packet()._data) for _ in range(6)])
+                assert ask(connection, "select 1").rows == ((1,),)
+    assert answers[0] == answers[1] == answers[2] == answers[3]
+    assert answers[0][3] == b"\0\0\2\0\0\0"

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar, assert_never
@@ -138,6 +139,22 @@ class Conversation(FastPath):
         self.refresh()
 
     # -- what follows from the session's state --------------------------------------------------------------------
+
+    @contextmanager
+    def aimed(self, target: Target) -> Iterator[None]:
+        """What was prepared somewhere runs there, whatever is in use. Where it is a USE, that stays."""
+        before = self.session.target
+        if target != before:
+            self._aim(target)
+        try:
+            yield
+        finally:
+            if target != before and self.session.target is target:
+                self._aim(before)
+
+    def _aim(self, target: Target) -> None:
+        self.session.target = target
+        self.refresh()
 
     def refresh(self) -> None:
         """Target or settings changed: how text is read and which plans apply."""

@@ -22,7 +22,7 @@ from vgate.query.cache import KEYS, ZEROS, Cached, Partition, Slots
 from vgate.query.gate import Gate
 from vgate.query.prepared import PreparedStatement, PreparedStatements
 from vgate.session.session import Session
-from vgate.sql.lexer import Lexer, LexError
+from vgate.sql.lexer import Lexer, LexError, LexMode
 from vgate.transactions.scope import Place, Scope
 from vgate.vindex.base import KeyspaceId
 from vgate.wire.binary import Execution as Bound
@@ -68,6 +68,7 @@ class FastPath:
     prepared: PreparedStatements
     partition: Partition
     lexer: Lexer
+    mode: LexMode
     restricted: bool
     found_rows: bool
     any_index: int
@@ -134,6 +135,7 @@ class FastPath:
         statement = known.statement
         if (
             self.partition.fast.get(statement.template.shape) is not cached
+            or not statement.suits(self.session.target, self.mode)
             or statement.types is not known.bound.types  # another execution has said other types since
             or statement.long_data
             or statement.cursor is not None
@@ -161,6 +163,8 @@ class FastPath:
         payload = packet[4:]
         statement = self.prepared.find(int.from_bytes(payload[1:5], "little"))
         if statement is None or statement.own is not None or statement.long_data or self.restricted:
+            return None
+        if not statement.suits(self.session.target, self.mode):
             return None
         cached = self.partition.fast.get(statement.template.shape)
         if cached is None or len(payload) > LONG:

@@ -43,7 +43,7 @@ from vgate.sql.lexer import Lexer, LexError, LexMode, Token, TokenKind, Versione
 from vgate.sql.literals import read_literal
 from vgate.sql.names import name_of
 from vgate.sql.parameters import Template, quoted, read_template
-from vgate.sql.statements import SelectNext, Use, Vexplain, recognise
+from vgate.sql.statements import SelectNext, Vexplain, recognise
 from vgate.sql.uservars import Mentions, variable_name
 from vgate.sql.versioned import Flavour, expand
 
@@ -264,27 +264,17 @@ class NamedStatements:
         return found
 
     async def _run(self, named: Named, values: list[Variable | None], out: Output) -> bool:
-        conversation, session = self._conversation, self._session
+        conversation = self._conversation
         if len(values) != named.template.parameters:
             raise WRONG_USING()
         if named.mode != conversation.mode:
             raise UNSUPPORTED(construct="EXECUTE under another sql_mode or character set than at PREPARE")
         flavour = conversation.gate.cluster.facts_for(named.target.keyspace).flavour
         literals = [literal_of(one, named.mode, flavour) for one in values]
-        before, prepared_for = session.target, named.target
-        self._aim(prepared_for)
-        try:
+        with conversation.aimed(named.target):
             call = conversation.call(named.template.text, [], out, None)
             text = _Filled(call.session, call.text, call.lexer, literals).text() if literals else named.template.text
             return await conversation.statement(text, out)
-        finally:
-            if not isinstance(recognise(named.template.text, named.mode), Use):
-                self._aim(before)
-
-    def _aim(self, target: Target) -> None:
-        if self._session.target != target:
-            self._session.target = target
-            self._conversation.refresh()
 
     # -- DEALLOCATE -------------------------------------------------------------------------------------------------
 

@@ -43,11 +43,10 @@ from vgate.query.cache import Cached
 from vgate.query.known import KnownExecution, known_execution
 from vgate.query.mixed import Mixed, bigint, mixed
 from vgate.query.sequence_ddl import CREATE_COLUMNS, OF_TYPE, WORDS
-from vgate.query.ties import bare, names_no_table
 from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.session.target import Target
 from vgate.sql.insert_query import read_insert_query
-from vgate.sql.lexer import Lexer, LexError, LexMode, VersionedComment, reads_otherwise
+from vgate.sql.lexer import LexError, LexMode, VersionedComment, reads_otherwise
 from vgate.sql.nextval import Asking, Item, marked
 from vgate.sql.parameters import Template, literal, read_template
 from vgate.sql.qualify import qualified
@@ -111,6 +110,7 @@ Own = Statement | Asking | Attributed | ByRow | Mixed | SequenceLook | SequenceS
 READ_ONLY: Final = 1
 """The flag of COM_STMT_EXECUTE that asks for a cursor."""
 
+_READ_OTHERWISE: Final = "executing such a text that was prepared under another sql_mode or SET NAMES; prepare it anew"
 LIMIT: Final = 16_382
 """Statements one client may have prepared: MySQL's default of max_prepared_stmt_count."""
 
@@ -133,15 +133,13 @@ class PreparedStatement:
     long_data: dict[int, bytearray] = field(default_factory=dict)
     cursor: Cursor | None = None
 
-    def check(self, target: Target, mode: LexMode, lexer: Lexer) -> None:
-        """Raises UNSUPPORTED where it would mean something else now than when it was prepared."""
-        text = self.template.text
-        if target != self.target and not names_no_table(bare(self.template.shape, lexer)):
-            raise UNSUPPORTED(construct="executing a statement that was prepared in another database; prepare it anew")
-        if mode != self.mode and reads_otherwise(text, self.mode, mode):
-            raise UNSUPPORTED(
-                construct="executing a statement that was prepared under another sql_mode or SET NAMES; prepare it anew"
-            )
+    def suits(self, target: Target, mode: LexMode) -> bool:
+        """True where it was prepared in what is in use, under what it is read now."""
+        if self.target is not target and self.target == target:
+            self.target = target  # to be known at a glance
+        if self.mode is not mode and not reads_otherwise(self.template.text, self.mode, mode):
+            self.mode = mode
+        return self.target is target and self.mode is mode
 
     def close_cursor(self) -> None:
         """Close the cursor of the last execution, if it is open."""
@@ -405,6 +403,15 @@ class PreparedStatements:
 
     async def _execute(self, statement: PreparedStatement, bound: Bound, payload: bytes, out: Output) -> bool:
         conversation = self._conversation
+        if statement.suits(conversation.session.target, conversation.mode):
+            return await self._execute_here(statement, bound, payload, out)
+        with conversation.aimed(statement.target):
+            if not statement.suits(statement.target, conversation.mode):
+                raise UNSUPPORTED(construct=_READ_OTHERWISE)
+            return await self._execute_here(statement, bound, payload, out)
+
+    async def _execute_here(self, statement: PreparedStatement, bound: Bound, payload: bytes, out: Output) -> bool:
+        conversation = self._conversation
         template, own = statement.template, statement.own
         if isinstance(own, SelectNext):
             await self._next(own, bound, out)
@@ -425,7 +432,6 @@ class PreparedStatements:
     async def _run(self, statement: PreparedStatement, bound: Bound, payload: bytes, out: Output) -> bool:
         """Answer an execution; False if its answer was an error that a server gave."""
         conversation = self._conversation
-        statement.check(conversation.session.target, conversation.mode, conversation.lexer)
         template, own = statement.template, statement.own
         ahead = _ahead(statement)
         if isinstance(own, ByRow | Mixed):

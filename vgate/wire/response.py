@@ -91,9 +91,10 @@ class Response:
     ``head`` is the description of a result: its packets up to the EOF after the column definitions. ``start`` may be
     given the one that the same statement's result had before; if this result begins with it, its packets are not walked
     again. ``head`` then is what this result began with, or empty where that did not come in one piece or is long.
+    Behind a row of OUT parameters an OK follows, though MySQL does not say at the row's end that more does.
     """
 
-    __slots__ = ("_columns", "_continued", "_phase", "_skip", "done", "error", "head", "marks", "ok", "status",
+    __slots__ = ("_columns", "_continued", "_outs", "_phase", "_skip", "done", "error", "head", "marks", "ok", "status",
                  "warnings")
 
     def __init__(self) -> None:
@@ -101,6 +102,7 @@ class Response:
         self._columns = 0
         self._skip = 0
         self._continued = False
+        self._outs = False
         self.marks: Sequence[int] = ()
         self.start()
 
@@ -190,16 +192,17 @@ class Response:
                     self._ok_or_err(data, at + 4, end)
                 if phase == COLUMNS_END and not self.done and not self.status & Status.CURSOR_EXISTS:
                     phase = ROWS
-                    if begun and end <= HEAD_LIMIT:
+                    self._outs = self.status & Status.PS_OUT_PARAMS != 0
+                    if begun and end <= HEAD_LIMIT and not self._outs:
                         self.head = data[:end]
-                elif self.done or phase == COLUMNS_END or not self.status & Status.MORE_RESULTS:
+                elif self.done or phase == COLUMNS_END or not (self.status & Status.MORE_RESULTS or self._outs):
                     self.done = True
                     self._phase = FIRST
                     self._continued = False
                     return end
                 else:
                     phase = FIRST
-                    begun = False
+                    begun = self._outs = False
             elif phase == FIRST:
                 if end > size:
                     break

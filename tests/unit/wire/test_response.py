@@ -19,6 +19,10 @@ CASES = {
     "no rows": result_set([bigint_column(b"a")], [], status=2)[0],
     "error after rows": ROWSET[:-9] + frame(err_payload(1317, "70100", "stop"), 7),
     "two results": result_set([bigint_column(b"a")], [[b"1"]], status=2 | 8)[0] + OK,
+    "OUT parameters of MySQL": b"".join((
+        frame(b"\1", 1), frame(bigint_column(b"o").payload(), 2), frame(eof_payload(0x1008), 3),
+        frame(b"\0\0\2\0\0\0\0\0\0\0", 4), frame(eof_payload(0), 5), frame(Ok(status=0).payload(), 6),
+    )),
     "a row that starts like an EOF": result_set([bigint_column(b"a")], [[b"y" * 70000]], status=2)[0],
     "many columns": result_set([bigint_column(b"%d" % n) for n in range(300)], [[b"1"] * 300], status=2)[0],
 }
