@@ -54,6 +54,7 @@ def test_swe7(stocked: Oracle, script: str) -> None:
 
 
 LATIN1 = """
+select n from customer where n <> 'ä'; show warnings; set names binary; select count(n) from customer; set names latin1
 select cast('ä' as signed); show warnings; select cast('ä' as signed) from customer; show warnings; select nosuch from t
 select count(*) from customer where n = 'ä'; show warnings; select * from customer where n <> 'ä'; show warnings
 insert into customer (customer_id, n) values (11, 'ä'), (12, 5); show warnings; update customer set n = 'ß'; show errors

@@ -56,6 +56,9 @@ set default_week_format = 1; select week('2024-01-01')
 set max_error_count = 0; insert ignore into customer (customer_id) values (1); show warnings
 set sql_select_limit = 1; select * from customer where customer_id = 1; \
 select * from customer where n = 1 and customer_id in (1, 2)
+set sql_select_limit = 1; set sql_select_limit = default; select * from customer; select max(n) from customer; \
+select @@sql_select_limit; delete from customer
+set sql_select_limit = 18446744073709551615; select a.n from customer a join customer b on a.n <= b.n order by 1
 set sql_select_limit = 0; select * from customer where customer_id = 1; set sql_mode = ''; update customer set n = \
 last_insert_id(7) where customer_id = 4; select cast('x' as signed); show warnings
 set foreign_key_checks = 0, unique_checks = off; select @@foreign_key_checks, @@unique_checks

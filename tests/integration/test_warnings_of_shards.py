@@ -159,6 +159,8 @@ select n from customer where '2x'
 select n from customer where '2020-02-30' order by n
 select n from customer where n = 1 or '2x'
 select n from customer having '2x'
+select n from customer where n = 'é☃😀'
+select n from customer where n <> _binary'é' or n = x'ff41'
 """
 
 WRITES = """

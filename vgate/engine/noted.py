@@ -32,7 +32,7 @@ class Noted:
     def __init__(self, call: Call, *, by_row: bool = False, charset: str = "") -> None:
         self._call = call
         self._theirs = charset
-        self._charset = call.session.results_charset
+        self._charset = call.session.settings.results_charset
         self._once: Once | None = NONE if by_row else None
         self.said: list[Diagnostic] = []
         self._kept = call.session.most_kept  # max_error_count, as far as it is known

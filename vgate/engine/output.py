@@ -69,7 +69,7 @@ class Downstream(Protocol):
 
 def error_payload(session: Session, error: SqlError) -> bytes:
     """The payload of an ERR packet that the client can read."""
-    return err_payload(error.errno, error.sqlstate, shown(error.message, session.results_charset))
+    return err_payload(error.errno, error.sqlstate, shown(error.message, session.settings.results_charset))
 
 
 class Output:
@@ -109,7 +109,7 @@ class Output:
         self, columns: Sequence[ColumnDefinition], rows: Iterable[Sequence[bytes | None]], warnings: int = 0
     ) -> None:
         """A small result set of vgate's own; texts in UTF-8, which become what the client reads."""
-        charset = self.session.results_charset
+        charset = self.session.settings.results_charset
         if charset not in ("utf8mb4", "NULL", "binary"):
             columns = [replace(one, name=_shown(one.name, charset)) for one in columns]
             rows = [[None if cell is None else _shown(cell, charset) for cell in row] for row in rows]

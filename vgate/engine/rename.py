@@ -17,7 +17,7 @@ from vgate.engine.call import Call
 from vgate.engine.listings import without
 from vgate.sql.lexer import Token, TokenKind
 from vgate.sql.literals import read_literal
-from vgate.sql.names import name_of
+from vgate.sql.names import name_of, text_literal
 from vgate.transactions.scope import Place
 from vgate.wire.schemas import SchemaRename, Told
 
@@ -190,7 +190,7 @@ class _Renaming:
                 value = read_literal(self._source[token.start : token.end], self._mode).text
                 database = None if value is None else self._databases_of.get(value.decode("utf-8", "replace"))
                 if database is not None:
-                    found[index] = b"_utf8mb4 0x" + database.encode("utf-8").hex().encode()
+                    found[index] = text_literal(database)
         return found
 
     def _is_schema(self, index: int) -> bool:

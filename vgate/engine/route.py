@@ -42,6 +42,8 @@ from vgate.transactions.scope import Place
 from vgate.wire.packets import Ok, bigint_column
 
 _WARNINGS: Final = re.compile(rb"(?<=Warnings: )\d+")
+UNLIMITED: Final = str(2**64 - 1)
+"""The sql_select_limit that is none."""
 
 
 async def run_any(call: Call, plan: AnyShard) -> bool:
@@ -95,7 +97,7 @@ async def run_route(call: Call, plan: Route, limits: GatherLimits) -> bool:
         return await _gather(call, plan, plan.gather, limits)
     if plan.single_shard_only:
         raise UNSUPPORTED(construct=f"{plan.single_shard_only} across {len(places)} shards")
-    if "sql_select_limit" in call.session.settings.values and plan.access is not Access.WRITE:
+    if call.session.settings.values.get("sql_select_limit", UNLIMITED) != UNLIMITED and plan.access is not Access.WRITE:
         raise UNSUPPORTED(construct=f"sql_select_limit across {len(places)} shards")
     if plan.access is Access.WRITE:
         answer = combined(await write_all(call, {place: call.text for place in places}, tables=plan.tables))

@@ -26,7 +26,6 @@ _DATE, _DATETIMES, _TIME = 0x0A, frozenset({0x07, 0x0C}), 0x0B
 _TIMESTAMP: Final = 0x07
 _BIT, _JSON, _BINARY = 0x10, 0xF5, 63
 
-
 _OFFSET: Final = re.compile(r"([+-])(\d{1,2}):(\d\d)")
 _WHOLE_TIME: Final = 7
 """Bytes of a date and time; at midnight those of the time are left out."""

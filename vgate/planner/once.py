@@ -28,6 +28,7 @@ ILLEGAL_VALUE: Final = 1918
 """MariaDB of a user variable that is no number; it does not say which."""
 
 _QUOTED: Final = re.compile(r"value: '(.*)'", re.DOTALL)
+_BEYOND: Final = re.compile("[^\0-\uffff]")
 _CUT: Final = 60
 """Characters of a value that a server shows at least; of a longer one it may show no more, and three dots."""
 
@@ -170,10 +171,12 @@ def _constant(node: exp.Expression) -> bool:
 
 
 def _texts(tree: Tree, literal: exp.Literal, mode: LexMode) -> Iterator[str]:
+    """As servers show them: in utf8mb3, or bytes by their numbers."""
     for raw in _raws(tree, literal):
         found = read_literal(raw, mode)
         if isinstance(found.value, bytes):
-            yield decoded(found.value, found.charset)
+            yield _BEYOND.sub("?", decoded(found.value, found.charset))
+            yield "".join(chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02X}" for byte in found.value)
 
 
 def _value(variable: Variable | None) -> list[str]:

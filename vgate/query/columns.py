@@ -23,7 +23,7 @@ class Columns:
 
     def __init__(self, facts: ServerFacts, settings: Settings) -> None:
         self._mysql = facts.flavour is Flavour.MYSQL
-        charset = settings.values.get("character_set_results", "utf8mb4").strip("'")
+        charset = settings.results_charset
         self._charset, self._bytes = facts.charsets.get(charset, facts.charsets.get("utf8mb4", _UTF8MB4))
         collation = settings.values.get("collation_connection", "").strip("'")
         if collation.partition("_")[0] == charset:  # SET NAMES

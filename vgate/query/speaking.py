@@ -17,6 +17,7 @@ from vgate.errors import UNSUPPORTED
 from vgate.query.ties import reads_last_statement
 from vgate.session.session import Session
 from vgate.sql.lexer import Lexer, Token, TokenKind
+from vgate.sql.names import text_literal
 from vgate.sql.versioned import Flavour
 
 _USERS: Final = frozenset({b"user", b"session_user", b"system_user"})
@@ -181,7 +182,7 @@ class Speech:
 
     def _string(self, first: int, last: int, value: str | None, chars: int) -> Value:
         """A literal gives way to columns' collations as the function does; by itself it is as wide as the function."""
-        literal = b"NULL" if value is None else b"_utf8mb4 0x" + value.encode("utf-8").hex().encode()
+        literal = b"NULL" if value is None else text_literal(value)
         cast = b"CAST(%b AS CHAR(%d) CHARACTER SET utf8mb4)" % (literal, chars)
         return Value(first, last, literal, cast if self._mysql else b"CONCAT(%b)" % cast)  # MariaDB calls a cast exact
 

@@ -94,11 +94,6 @@ class Session:
         return "autocommit" not in self.settings.values
 
     @property
-    def results_charset(self) -> str:
-        """The character set in which the client reads results and messages; NULL: none in particular."""
-        return self.settings.values.get("character_set_results", "utf8mb4").strip("'")
-
-    @property
     def status(self) -> int:
         """The status flags of the session."""
         flags = self.lexical | (AUTOCOMMIT if self.autocommit else 0)

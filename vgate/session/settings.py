@@ -53,6 +53,11 @@ class Settings:
     def __repr__(self) -> str:
         return f"<Settings {' '.join(f'{name}={value}' for name, value in self.items) or 'none'}>"
 
+    @property
+    def results_charset(self) -> str:
+        """The character set in which results and messages come; NULL: none in particular."""
+        return self.values.get("character_set_results", "utf8mb4").strip("'")
+
     def changed(self, changes: Mapping[str, str | None]) -> Settings:
         """These settings with ``changes`` applied; None takes a setting back to the server's default."""
         values = {**self.values, **changes}

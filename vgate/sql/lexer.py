@@ -107,6 +107,8 @@ _COMMENT: Final = rb"/\*(?!M?!)[^\x00]*?\*/|#[^\n\x00]*+|--(?=[\x01-\x20\x7f]|\Z
 # What stands for itself. Left out: quotes, @, digits, letters, blanks, #, ?, and ; (which ends statements). Brackets
 # are no SQL, but quotes under MariaDB's sql_mode MSSQL.
 _SINGLE: Final = rb"!%&()*+,:<=>|^~{}"
+SWE7_NAMING: Final = b"[]^{}~"
+"""Letters in swe7, of which names are made there."""
 _SINGLE_SWE7: Final = rb"!%&()*+,:<=>|"
 """In swe7 the others are letters; so is a backslash to MySQL, but not to MariaDB."""
 _SOMETIMES: Final = rb"-(?!-(?:[\x01-\x20\x7f]|\Z))|/(?!\*)|\.(?![0-9])"
@@ -121,7 +123,7 @@ class _Patterns:
         multi = MULTI_BYTE.get(mode.charset, b"")
         skip_multi = b"(?:" + multi + rb")++|[\x80-\xff]|" if multi else b""
         swe7 = mode.charset == "swe7"
-        high = rb"\x80-\xff" if mode.charset in _UTF8 else rb"\[\]\^{}~" if swe7 else b""
+        high = rb"\x80-\xff" if mode.charset in _UTF8 else re.escape(SWE7_NAMING) if swe7 else b""
 
         def run(*stops: bytes) -> bytes:
             """All bytes up to one of ``stops``, and to one that may begin a longer character.

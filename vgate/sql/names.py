@@ -9,7 +9,7 @@ import re
 from functools import partial
 from typing import Final
 
-from vgate.sql.lexer import LexMode, Token, TokenKind
+from vgate.sql.lexer import SWE7_NAMING, LexMode, Token, TokenKind
 
 # Where Python's codec has another name; what is missing here has the server's own.
 _CODECS: Final = {
@@ -23,7 +23,8 @@ _CODECS: Final = {
 _SWE7: Final = dict(zip(b"@[\\]^`{|}~", "ÉÄÖÅÜéäöåü", strict=True))
 _IN_SWE7: Final = {ord(letter): chr(code) for code, letter in _SWE7.items()} | dict.fromkeys(_SWE7, "\x80")
 # Such names can be written without quotes alone; none of them is a keyword.
-_RAW_IN_SWE7: Final = re.compile(r"[A-Za-z0-9_$]*[\[\]^{}~][A-Za-z0-9_$\[\]^{}~]*")
+_OF_SWE7: Final = re.escape(SWE7_NAMING.decode())
+_RAW_IN_SWE7: Final = re.compile(rf"[\w$]*[{_OF_SWE7}][\w${_OF_SWE7}]*", re.ASCII)
 
 
 def decoded(raw: bytes, charset: str) -> str:

@@ -21,7 +21,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from vgate.sql.lexer import Lexer, LexMode, Slots, Token, TokenKind, lexer_for
+from vgate.sql.lexer import SWE7_NAMING, Lexer, LexMode, Slots, Token, TokenKind, lexer_for
 from vgate.sql.literals import read_literal
 from vgate.sql.names import backquoted, decoded, name_of, unquoted_name
 
@@ -39,8 +39,6 @@ _MODIFIERS: Final = frozenset(
 )
 _WHICH_ROWS: Final = frozenset((b"all", b"distinct", b"distinctrow"))
 _FAULTS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-_LETTERS: Final = frozenset(b"[]^{}~")
-"""Letters of swe7."""
 _OPTIONS: Final = {b"update": (b"low_priority", b"ignore"), b"delete": (b"low_priority", b"quick", b"ignore")}
 
 
@@ -146,7 +144,7 @@ def _written(text: bytes, token: Token, mode: LexMode) -> str:
             return backquoted(name_of(text, token, mode)).decode()
         case TokenKind.NAME if raw[:1].isdigit():  # to sqlglot it might be a number
             return f"`{raw.decode('utf-8', 'replace')}`"
-        case TokenKind.NAME if mode.charset == "swe7" and not _LETTERS.isdisjoint(raw):
+        case TokenKind.NAME if mode.charset == "swe7" and not set(SWE7_NAMING).isdisjoint(raw):
             return backquoted(name_of(text, token, mode)).decode()
         case TokenKind.STRING:
             value = read_literal(raw, mode).value
