@@ -313,21 +313,34 @@ def _is_running(connection: Connection, number: int) -> bool:
 PS_MULTI_RESULTS = 1 << 18
 
 
-def test_out_parameters_come_as_a_result(stocked: Oracle) -> None:
-    """MySQL does not say behind their row that more follows, though an OK does."""
+@pytest.mark.parametrize("flags", [0, PS_MULTI_RESULTS])
+def test_out_parameters_come_as_a_result(stocked: Oracle, flags: int) -> None:
+    """To whom takes several. MySQL does not say behind their row that more follows, though an OK does."""
     stocked.both("use product")
     stocked.both("create procedure added(a int, out o int) set o = a + 1")
-    parameters = b"\0\1" + struct.pack("<BBBB", 8, 0, 8, 0) + struct.pack("<qq", 1, 2)
-    answers: list[list[bytes]] = []
-    for connect in (stocked.process.connect, stocked.cluster.plain.connect):
-        with closing(connect("product", client_flag=PS_MULTI_RESULTS)) as connection:
-            prepared = Prepared(connection)
-            for _ in range(2):
-                handle = prepared.prepare("call added(?, ?)")
-                connection._execute_command(
-                    COMMAND.COM_STMT_EXECUTE, handle + struct.pack("<BI", 0, 1) + parameters
-                )
-                answers.append([bytes(connection._read_packet()._data) for _ in range(6)])
-                assert ask(connection, "select 1").rows == ((1,),)
-    assert answers[0] == answers[1] == answers[2] == answers[3]
-    assert answers[0][3] == b"\0\0\2\0\0\0"
+    stocked.both("create procedure shown(a int, out o int) begin select a, repeat('b', a); set o = a + 2; end")
+    parameters = b"\0\1" + struct.pack("<BBBB", 8, 0, 8, 0) + struct.pack("<qq", 1000, 2)
+    for called in ("call added(?, ?)", "/* a */ CALL shown(?, ?)"):
+        answers: list[list[bytes]] = []
+        for connect in (stocked.process.connect, stocked.cluster.plain.connect):
+            with closing(connect("product", client_flag=flags)) as connection:
+                for _ in range(2):
+                    handle = Prepared(connection).prepare(called)
+                    connection._execute_command(
+                        COMMAND.COM_STMT_EXECUTE, handle + struct.pack("<BI", 0, 1) + parameters
+                    )
+                    answers.append(packets_of_answer(connection))
+                    assert ask(connection, "select 1").rows == ((1,),)
+        assert answers[0] == answers[1] == answers[2] == answers[3]
+        told = [one for one in answers[0] if one[4] == 0xFE and one[8] & 0x10]
+        assert bool(told) is bool(flags)
+
+
+def packets_of_answer(connection: Connection) -> list[bytes]:
+    """The packets of one answer: as far as what is asked next is answered."""
+    connection._sock.sendall(b"\1\0\0\0" + bytes([COMMAND.COM_PING]))
+    packets: list[bytes] = []
+    while not packets or packets[-1][3] != 1 or len(packets) == 1:
+        head = connection._read_bytes(4)
+        packets.append(head + connection._read_bytes(int.from_bytes(head[:3], "little")))
+    return packets[:-1]

@@ -263,6 +263,42 @@ def test_dates_and_times_are_compared_as_such(sides: Sides) -> None:
         check_rows(sides, table)
 
 
+TIMES = {
+    "date": Parameter(0x0A, 0, b"\x04" + struct.pack("<HBB", 2020, 1, 2)),
+    "datetime": Parameter(0x0C, 0, b"\x07" + struct.pack("<HBBBBB", 2020, 1, 2, 3, 4, 5)),
+    "timestamp": Parameter(0x07, 0, b"\x04" + struct.pack("<HBB", 2020, 1, 2)),
+    "time": Parameter(0x0B, 0, b"\x08" + struct.pack("<BIBBB", 0, 0, 3, 4, 5)),
+    "long time": Parameter(0x0B, 0, b"\x0c" + struct.pack("<BIBBBI", 1, 2, 3, 4, 5, 654321)),
+    "midnight": Parameter(0x0B, 0, b"\0"),
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_dates_and_times_are_stored_as_such(sides: Sides, name: str) -> None:
+    """Also in columns of other types, as which their texts would be something else, or nothing."""
+    columns = {
+        "a": "bigint", "b": "varchar(40)", "c": "decimal(30,6)", "d": "datetime(6)", "e": "year", "f": "time(6)",
+        "g": "date", "h": "double", "i": "blob", "j": "bit(64)", "l": "tinyint", "m": "timestamp null",
+    }  # fmt: skip
+    for column, kind in columns.items():
+        sides.both(f"alter table tint add {column}2 {kind}")
+    for mode in ("@@global.sql_mode", "''"):
+        sides.both(f"set sql_mode = {mode}")
+        for number, column in enumerate(columns):
+            for rows in ("(?, ?)", "(?, ?), (?, ?)"):
+                keys = [Parameter(3, 0, struct.pack("<i", 3 * number + one)) for one in range(rows.count("("))]
+                given = [value for key in keys for value in (key, TIMES[name])]
+                statement = f"replace into tint (k, {column}2) values {rows}"
+                mine, theirs = (prepared(side, statement, given) for side in (sides.vgate, sides.plain))
+                assert told_alike(mine, theirs), (statement, mine, theirs)
+        check_rows(sides, "tint")
+    if name in ("date", "time", "midnight"):  # others do not fit
+        statement = "insert into tci (k) values (?)"
+        mine, theirs = (prepared(side, statement, [TIMES[name]]) for side in (sides.vgate, sides.plain))
+        assert told_alike(mine, theirs), (mine, theirs)
+        check_rows(sides, "tci")
+
+
 def test_a_decimal_that_is_no_number_is_refused(sides: Sides) -> None:
     [_, answer] = prepared(sides.vgate, "select k from tci where k = ?", [BAD_DECIMAL])
     assert answer.refused

@@ -393,7 +393,7 @@ def _as_of(head: bytes, call: Call, place: Place, work: _Gathering) -> bytes:
 def _column_of(payload: bytes, rename: SchemaRename | None, work: _Gathering) -> bytes:
     """A column's description, in which copies have the names of their tables, and databases those of keyspaces."""
     if rename is not None:
-        payload = rename.column(payload)
+        payload = rename.renamed(payload)
     if not work.copies and not work.guests:
         return payload
     column = read_column(payload)

@@ -58,7 +58,7 @@ async def run_maintain(call: Call, plan: Maintain) -> None:
     shown = [list(_named(call, place, answer)) for place, answer in zip(places, answers, strict=True)]
     whole = _added(shown) if len(answers[0].columns) == _CHECKSUMS else _said(shown)
     rename = columns_of(call, places[0])
-    columns = [read_column(one if rename is None else rename.column(one)) for one in answers[0].columns]
+    columns = [read_column(one if rename is None else rename.renamed(one)) for one in answers[0].columns]
     call.out.rows(columns, whole, len(session.diagnostics))
 
 

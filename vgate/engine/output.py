@@ -16,10 +16,10 @@ from vgate.errors import SqlError, VgateError
 from vgate.session.session import Session
 from vgate.sql.names import shown
 from vgate.wire.constants import MAX_PAYLOAD, Status
+from vgate.wire.filters import PacketFilter
 from vgate.wire.packets import ColumnDefinition, Ok, err_payload, frame, read_ok, result_set
 from vgate.wire.renumber import Renumbering
 from vgate.wire.response import Response
-from vgate.wire.schemas import SchemaRename
 
 
 class AnswerCut(Exception):
@@ -125,17 +125,18 @@ class Output:
         edit_ok: Callable[[Ok], Ok] | None = None,
         *,
         columns_only: bool = False,
-        columns: SchemaRename | None = None,
+        filters: Sequence[PacketFilter] = (),
     ) -> Response:
         """Send a framed command and pass its answer on as it comes; returns when it is complete.
 
-        ``edit_ok`` changes an OK packet on its way, ``columns`` the column definitions. Raises VgateError if the
+        ``edit_ok`` changes an OK packet on its way, ``filters`` what else has to be changed. Raises VgateError if the
         connection is lost before anything was passed on; later than that, the answer ends with that error, as if the
         server had sent it, or AnswerCut is raised where it cannot.
         """
         # The server counts on from the packets of what it is sent, which may be more than the client's, or fewer.
         plain = self.sequence == 1 and len(packet) < MAX_PAYLOAD + 4 and not self.more and edit_ok is None
-        relay = Relay(self, plain=plain, edit_ok=edit_ok, columns=columns)
+        plain = plain and not any(one.removes for one in filters)
+        relay = Relay(self, plain=plain, edit_ok=edit_ok, filters=filters)
         self.down.attach(connection)
         try:
             connection.relay(packet, relay, columns_only=columns_only)
@@ -155,12 +156,12 @@ def _shown(text: bytes, charset: str) -> bytes:
 class Relay:
     """A sink that passes an answer on. ``plain``: byte for byte; else packets are renumbered, and say what follows."""
 
-    __slots__ = ("_columns", "_edit_ok", "_numbering", "_out", "_passed", "_plain", "done")
+    __slots__ = ("_edit_ok", "_filters", "_numbering", "_out", "_passed", "_plain", "done")
 
     def __init__(
-        self, out: Output, *, plain: bool, edit_ok: Callable[[Ok], Ok] | None, columns: SchemaRename | None
+        self, out: Output, *, plain: bool, edit_ok: Callable[[Ok], Ok] | None, filters: Sequence[PacketFilter]
     ) -> None:
-        self._columns = columns
+        self._filters = filters
         self._out = out
         self._plain = plain
         self._edit_ok = edit_ok
@@ -172,7 +173,9 @@ class Relay:
         self._passed = True
         out = self._out
         if self._plain:
-            out.down.write(data if self._columns is None else self._columns.feed(data))
+            for one in self._filters:
+                data = one.feed(data)
+            out.down.write(data)
             return
         if self._edit_ok is not None and response.ok is not None and response.done:
             edited = self._edit_ok(read_ok(response.ok))
@@ -184,8 +187,8 @@ class Relay:
             for mark in response.marks:
                 flags = int.from_bytes(patched[mark : mark + 2], "little") | Status.MORE_RESULTS
                 patched[mark : mark + 2] = flags.to_bytes(2, "little")
-        if self._columns is not None:
-            patched = bytearray(self._columns.feed(bytes(patched)))
+        for one in self._filters:
+            patched = bytearray(one.feed(bytes(patched)))
         self._numbering.renumber(patched)
         out.sequence = self._numbering.sequence
         out.down.write(bytes(patched))

@@ -43,7 +43,7 @@ def _send(call: Call, place: Place, columns: Sequence[bytes], rows: Iterable[byt
     out, rename = call.out, columns_of(call, place)
     out.send(lenenc(len(columns)))
     for column in columns:
-        out.send(column if rename is None else rename.column(column))
+        out.send(column if rename is None else rename.renamed(column))
     out.send(eof_payload(out.status & ~Status.MORE_RESULTS))
     for row in rows:
         out.send(row)

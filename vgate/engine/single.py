@@ -19,7 +19,8 @@ from vgate.errors import BACKEND_LOST, ServerError, SqlError, VgateError
 from vgate.planner.plan import Access
 from vgate.session.session import Diagnostic
 from vgate.transactions.scope import Place, Scope
-from vgate.wire.constants import Status
+from vgate.wire.constants import Capability, Status
+from vgate.wire.filters import OutsLeftOut, PacketFilter
 from vgate.wire.packets import Ok, read_err, read_ok
 from vgate.wire.response import Response
 from vgate.wire.schemas import told
@@ -30,6 +31,7 @@ ROLLED_BACK: Final = frozenset({1213, 1614, 3058})
 _VALUES: Final = re.compile(rb"\s*(?:insert|replace)\s[^()]*(?:\([^()]*\))?\s*values?\s*\(", re.I)
 _UNSURE: Final = re.compile(rb"ignore|duplicate|select|[@+*/%&|^~<>-]|0x|x'|b'|[\d.]e", re.I)
 _FUNCTION: Final = re.compile(rb"\w\s*\(")
+_CALL: Final = re.compile(rb"\bcall\b", re.I)
 _SHORT: Final = 4096
 
 
@@ -56,7 +58,7 @@ async def run_single(
             if once:
                 await call.scope.characterise(connection)
             packet = await command_for(call, place, connection, text)
-            response = await call.out.relay(connection, packet, edit_ok, columns=columns_of(call, place))
+            response = await call.out.relay(connection, packet, edit_ok, filters=_filters(call, place))
             if call.cursor is not None:
                 call.cursor.opened(place, connection, response.status if response.error is None else 0)
             failed = response.error is not None  # the connection's next answer goes into the same object
@@ -72,6 +74,16 @@ async def run_single(
             retry = False
         finally:
             call.scope.give_back(place, connection)
+
+
+def _filters(call: Call, place: Place) -> list[PacketFilter]:
+    """What the answer has to pass on its way to the client."""
+    found: list[PacketFilter] = []
+    few = not call.session.login.capabilities & Capability.PS_MULTI_RESULTS
+    if few and call.execution is not None and _CALL.search(call.text):
+        found.append(OutsLeftOut())
+    rename = columns_of(call, place)
+    return found if rename is None else [*found, rename]
 
 
 async def settle(

@@ -64,6 +64,8 @@ UNKNOWN: Final = Unknown()
 LOOSE_VINDEXES: Final = frozenset({"unicode_loose_md5", "unicode_loose_xxhash"})
 
 _NUMBERS: Final = (LiteralKind.INTEGER, LiteralKind.BOOLEAN)
+_TIMES: Final = (LiteralKind.DATE, LiteralKind.MOMENT)
+_TEXTS: Final = (ColumnKind.TEXT, ColumnKind.BINARY)
 
 
 def read_value(literal: Literal, column: ColumnType, vindex: Vindex, purpose: Purpose) -> Answer:
@@ -72,8 +74,10 @@ def read_value(literal: Literal, column: ColumnType, vindex: Vindex, purpose: Pu
         return Known(None)
     if literal.kind is LiteralKind.OTHER:
         return UNKNOWN
-    if literal.kind is LiteralKind.DATE and column.kind is not ColumnKind.DATE:
-        return UNKNOWN  # text is compared with it as a date
+    if literal.kind in _TIMES and column.kind is not ColumnKind.DATE:
+        if purpose is Purpose.COMPARE or column.kind not in _TEXTS or not _is_printed(literal):
+            return UNKNOWN  # text is compared with it as a date
+        literal = Literal(LiteralKind.STRING, literal.value, "utf8mb4")  # and stored as it is written
     if literal.kind is LiteralKind.NULL:
         return NEVER if purpose is Purpose.COMPARE else _null(column)
     match column.kind:
@@ -300,13 +304,23 @@ _DATE: Final = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 def _date(literal: Literal) -> Answer:
     """Only a date of the calendar, written as servers print it; what else they take for a date depends on modes."""
     value = literal.value
-    if literal.kind not in _DATES or not isinstance(value, bytes) or not _DATE.fullmatch(value):
+    if literal.kind not in _DATES or not isinstance(value, bytes) or not _is_printed(literal):
         return UNKNOWN
+    return Known(value)
+
+
+def _is_printed(literal: Literal) -> bool:
+    """True for a date of the calendar written as servers print it, and for any MOMENT."""
+    value = literal.value
+    if literal.kind is LiteralKind.MOMENT:
+        return True
+    if not isinstance(value, bytes) or not _DATE.fullmatch(value):
+        return False
     try:
         date.fromisoformat(value.decode("ascii"))
     except ValueError:
-        return UNKNOWN
-    return Known(value)
+        return False
+    return True
 
 
 def _as_meant(literal: Literal) -> Answer:

@@ -16,7 +16,7 @@ from vgate.query.speaking import Speech, Value
 from vgate.session.session import Session
 from vgate.sql.lexer import Lexer, LexMode, TokenKind
 from vgate.sql.literals import read_literal
-from vgate.sql.parameters import Template, literal, read_template
+from vgate.sql.parameters import DATE, TIMES, Template, literal, read_template, time_text
 from vgate.sql.versioned import Flavour
 from vgate.wire.attributes import NONE, Attributes
 from vgate.wire.binary import NULL, Parameter
@@ -28,8 +28,6 @@ _WHOLE: Final = b"CAST(NULLIF(%b, NULL) AS CHAR(1024) CHARACTER SET utf8mb4)"
 
 _STRING: Final = 0xFD
 _STRINGS: Final = frozenset({0x0F, _STRING, 0xFE})
-_DATE: Final = 0x0A
-_TIMES: Final = frozenset({0x07, _DATE, 0x0B, 0x0C})
 _NO_VALUE: Final = Parameter(NULL, False, None)
 
 
@@ -74,10 +72,10 @@ def _sql(value: Parameter, mode: LexMode) -> bytes:
 
 def _as_text(value: Parameter) -> Parameter:
     """Dates and times as MySQL's function writes them: with all their places."""
-    if value.type not in _TIMES or value.value is None:
+    if value.type not in TIMES or value.value is None:
         return value
-    text = literal(value.type, value.unsigned, value.value, LexMode(), stored=True)[1:-1]
-    return Parameter(_STRING, False, text if b"." in text or value.type == _DATE else text + b".000000")
+    _, text = time_text(value.type, value.value)
+    return Parameter(_STRING, False, text if b"." in text or value.type == DATE else text + b".000000")
 
 
 class _Calls(Speech):

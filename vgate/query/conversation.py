@@ -554,8 +554,9 @@ class Conversation(FastPath):
             raise UNSUPPORTED(construct="COM_FIELD_LIST of a table that a routing rule sends elsewhere")
         connection = await self.scope.take(place)
         try:
-            columns = fields_of(self.gate.cluster, place)
-            await Output(self.down, self.session).relay(connection, packet, columns_only=True, columns=columns)
+            rename = fields_of(self.gate.cluster, place)
+            filters = [] if rename is None else [rename]
+            await Output(self.down, self.session).relay(connection, packet, columns_only=True, filters=filters)
         finally:
             self.scope.give_back(place, connection)
 

@@ -36,7 +36,7 @@ from vgate.errors import (
     SqlError,
 )
 from vgate.planner.build import syntax_error
-from vgate.planner.plan import Across, AnyShard, Insert, InsertQuery, Pass, Planned, Refuse, Route, Schemas, VindexRows
+from vgate.planner.plan import Across, AnyShard, InsertQuery, Pass, Planned, Refuse, Route, Schemas, VindexRows
 from vgate.query.asking import ASKS, filled_columns
 from vgate.query.attributes import FUNCTION, parametrised
 from vgate.query.cache import Cached
@@ -350,7 +350,7 @@ class PreparedStatements:
         async def prepare(where: Place, connection: BackendConnection) -> Handle:
             handle = await connection.prepare(text_for(call, where, text))
             rename = columns_of(call, where)
-            return handle if rename is None else replace(handle, columns=tuple(map(rename.column, handle.columns)))
+            return handle if rename is None else replace(handle, columns=tuple(map(rename.renamed, handle.columns)))
 
         return await conversation.look(place, conversation.scope.borrow, prepare)
 
@@ -450,9 +450,6 @@ class PreparedStatements:
         cached = await conversation.cached(template.stand_in, template.shape, slots)
         if isinstance(cached.plan, InsertQuery):
             return await conversation.statement(template.filled(literals), out)
-        if isinstance(cached.plan, Insert):
-            literals = self.literals(bound, stored=True)
-            slots = template.slots(literals)
         if cached.found.pins == VARIABLE and not isinstance(cached.plan, Pass):
             execution = Execution(template.text, bound, payload, ahead)
             return await conversation.variables.statement(template.filled(literals), cached, slots, out, execution)
@@ -482,10 +479,10 @@ class PreparedStatements:
             statement.cursor = cursor
         return done
 
-    def literals(self, bound: Bound, *, stored: bool = False) -> list[bytes]:
-        """The parameters as SQL; ``stored``: of an INSERT, which only stores them. Raises UNSUPPORTED."""
+    def literals(self, bound: Bound) -> list[bytes]:
+        """The parameters as SQL. Raises UNSUPPORTED."""
         mode = self._conversation.mode
-        return [literal(kind, unsigned, value, mode, stored=stored) for kind, unsigned, value in bound.parameters]
+        return [literal(kind, unsigned, value, mode) for kind, unsigned, value in bound.parameters]
 
     async def _next(self, own: SelectNext, bound: Bound, out: Output) -> None:
         """SELECT NEXT ? VALUES: the count may come as an integer or as text."""

@@ -35,6 +35,7 @@ class LiteralKind(Enum):
     HEX = "hex"  # bytes; x'..' and 0x.. are a string or a number, as the context wants
     BIT = "bit"  # bytes, likewise
     DATE = "date"  # bytes, date'...'
+    MOMENT = "moment"  # bytes, timestamp'...' and time'...' as servers print them
     BOOLEAN = "boolean"  # int; the words TRUE and FALSE
     NULL = "null"  # None; the word, and \N
     OTHER = "other"  # None; no literal, or none that can be read for certain
@@ -87,6 +88,11 @@ _FLOAT: Final = re.compile(rb"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][+-]?[0-9]+")
 _HEX: Final = re.compile(rb"[xX]'((?:[0-9A-Fa-f]{2})*)'|0x([0-9A-Fa-f]+)")
 _BIT: Final = re.compile(rb"[bB]'([01]*)'|0b([01]+)")
 _DATED: Final = re.compile(rb"[dD][aA][tT][eE][ \t\r\n]*'([0-9-]*)'")
+_MOMENT: Final = re.compile(
+    rb"(?:timestamp[ \t\r\n]*'[0-9]{4}-[0-9]{2}-[0-9]{2} |time[ \t\r\n]*'-?)"
+    rb"[0-9]{2,3}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?'",
+    re.I,
+)
 _INTRODUCED: Final = re.compile(rb"_([A-Za-z0-9]+)[ \t\r\n]*(['\"xXbB0].*)", re.DOTALL)
 
 
@@ -111,6 +117,8 @@ def read_literal(raw: bytes, mode: LexMode) -> Literal:
         return _introduced(raw, mode)
     if first in b"dD" and (dated := _DATED.fullmatch(raw)) is not None:
         return Literal(LiteralKind.DATE, dated[1])
+    if first in b"tT" and _MOMENT.fullmatch(raw) is not None:
+        return Literal(LiteralKind.MOMENT, raw[raw.index(b"'") + 1 : -1])
     if raw == b"\\N":
         return NULL
     return _WORDS.get(raw.lower(), OTHER)

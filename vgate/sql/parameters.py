@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from calendar import monthrange
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -26,6 +27,11 @@ _FORMATS: Final = {
 _INTEGERS: Final = {
     kind: tuple(struct.Struct(one).unpack for one in formats) for kind, formats in _FORMATS.items()
 }
+DATE, _TIME = 0x0A, 0x0B
+TIMES: Final = frozenset({0x07, DATE, _TIME, 0x0C})
+"""The MySQL types of dates and times."""
+
+_MOST_HOURS: Final = 838
 _BLOBS: Final = frozenset({0xF2, 0xF9, 0xFA, 0xFB, 0xFC, 0x10, 0xFF})
 _DECIMALS: Final = frozenset({0x00, 0xF6})
 _DECIMAL: Final = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
@@ -105,11 +111,12 @@ def read_template(text: bytes, mode: LexMode) -> Template:
     return Template(text, stand_in, shape, tuple(parts), tuple(sources), direct)
 
 
-def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode, *, stored: bool = False) -> bytes:
+def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode) -> bytes:
     """A parameter of MySQL type ``kind`` as SQL. ``value`` is as on the wire, without a length; None is NULL.
 
-    Dates and times are literals of their type, to which other things are compared by rules of their own; where they are
-    only to be ``stored``, a string says the same. Raises UNSUPPORTED for what is no value of its type.
+    Dates and times are literals of their type, which are compared and stored by rules of their own. One that is no
+    literal, as no calendar has it, is a string, which says the same to all but numbers. Raises UNSUPPORTED for what is
+    no value of its type.
     """
     if value is None:
         return b"NULL"
@@ -119,11 +126,9 @@ def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode, *, st
         number: float = struct.unpack("<f" if kind == 0x04 else "<d", value)[0]
         text = repr(number)
         return (text if "e" in text or "n" in text else text + "e0").encode()
-    if kind in (0x07, 0x0A, 0x0C):
-        word = b"date" if kind == 0x0A else b"timestamp"
-        return (b"" if stored else word) + b"'" + _datetime(value, date_only=kind == 0x0A) + b"'"
-    if kind == 0x0B:
-        return (b"" if stored else b"time") + b"'" + _time(value) + b"'"
+    if kind in TIMES:
+        word, written = time_text(kind, value)
+        return word + b"'" + written + b"'"
     if kind in _BLOBS:  # a string; x'31' alone would be a number where one is wanted
         return b"_binary x'" + value.hex().encode() + b"'"
     if kind in _DECIMALS:
@@ -143,18 +148,24 @@ def quoted(value: bytes, mode: LexMode) -> bytes:
     return b"'" + value.replace(b"\\", b"\\\\").replace(b"'", b"''") + b"'"
 
 
-def _datetime(value: bytes, *, date_only: bool) -> bytes:
-    padded = value + bytes(11 - len(value))
-    year, month, day, hour, minute, second, micro = struct.unpack("<HBBBBBI", padded)
-    date = b"%04d-%02d-%02d" % (year, month, day)
-    if date_only:
-        return date
-    time = b" %02d:%02d:%02d" % (hour, minute, second)
-    return date + time + (b".%06d" % micro if micro else b"")
+def time_text(kind: int, value: bytes) -> tuple[bytes, bytes]:
+    """A date, date with time, or time, by its MySQL type: the word that makes its text a literal, and its text.
+
+    The word is empty where servers would not take the literal.
+    """
+    if kind == _TIME:
+        negative, days, hour, minute, second, micro = struct.unpack("<BIBBBI", value + bytes(12 - len(value)))
+        hour += days * 24
+        takes = hour <= _MOST_HOURS and minute <= 59 and second <= 59
+        return b"time" if takes else b"", (b"-" if negative else b"") + _clock(hour, minute, second, micro)
+    year, month, day, hour, minute, second, micro = struct.unpack("<HBBBBBI", value + bytes(11 - len(value)))
+    known = 0 < year <= 9999 and 0 < month <= 12 and 0 < day <= monthrange(year, month)[1]
+    text = b"%04d-%02d-%02d" % (year, month, day)
+    if kind == DATE:
+        return b"date" if known else b"", text
+    takes = known and hour <= 23 and minute <= 59 and second <= 59
+    return b"timestamp" if takes else b"", text + b" " + _clock(hour, minute, second, micro)
 
 
-def _time(value: bytes) -> bytes:
-    padded = value + bytes(12 - len(value))
-    negative, days, hours, minutes, seconds, micro = struct.unpack("<BIBBBI", padded)
-    sign = b"-" if negative else b""
-    return sign + b"%02d:%02d:%02d" % (days * 24 + hours, minutes, seconds) + (b".%06d" % micro if micro else b"")
+def _clock(hour: int, minute: int, second: int, micro: int) -> bytes:
+    return b"%02d:%02d:%02d" % (hour, minute, second) + (b".%06d" % micro if micro else b"")

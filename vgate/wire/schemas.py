@@ -1,8 +1,7 @@
 """Responses that name another schema than the server's: a keyspace in place of its database.
 
-A pure filter over the bytes of one response, in whatever pieces they come; everything but the schema's name in column
-definitions and errors, and in rows where it is told so, is passed on as it is. It does not know why names differ, and
-leaves sequence numbers alone.
+A filter (``wire.filters``): everything but the schema's name in column definitions and errors, and in rows where it is
+told so, is passed on as it is. It does not know why names differ.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from vgate.wire.constants import MAX_PAYLOAD, Status
+from vgate.wire.filters import PacketFilter
 from vgate.wire.packets import (
     MalformedPacket,
     err_payload,
@@ -23,13 +22,9 @@ from vgate.wire.packets import (
     lenenc,
     read_column,
     read_err,
-    read_lenenc,
     read_text_row,
 )
 
-_FIRST, _COLUMNS, _COLUMNS_END, _ROWS = range(4)
-_EOF_SIZE: Final = 9
-_ERR_SIZE: Final = 9 + 512
 _LISTED: Final = b"Tables_in_"
 
 
@@ -79,7 +74,7 @@ class Told(Enum):
     TEXTS = auto()
 
 
-class SchemaRename:
+class SchemaRename(PacketFilter):
     """Replaces ``old`` by ``new`` in the column definitions and the error of one response, and in its ``rows``.
 
     ``columns_only``: the response is COM_FIELD_LIST's.
@@ -90,73 +85,22 @@ class SchemaRename:
         self, old: bytes, new: bytes, *, rows: Told = Told.NOTHING, columns_only: bool = False,
         others: Mapping[bytes, bytes] = MappingProxyType({}),
     ) -> None:
+        super().__init__(columns_only=columns_only, whole_rows=rows is not Told.NOTHING)
         self._old = old
         self._new = new
         self._schemas = {**others, old: new}
         self._listed = _LISTED + old
         self._quoted = b"`%b`." % old.replace(b"`", b"``")
         self._planned = b'"schema_name": "%b"' % old, b'"schema_name": "%b"' % new  # EXPLAIN FORMAT=JSON
-        self._phase = _COLUMNS if columns_only else _FIRST
         self._told = rows
-        self._rows = rows is not Told.NOTHING
-        self._width = 0
-        self._columns = 0
-        self._held = b""
-        self._skip = 0
-        self._continued = False
 
-    def feed(self, data: bytes) -> bytes:
-        """What ``data`` becomes; an unfinished packet that may have to be changed waits for the rest."""
-        parts: list[bytes] = []
-        data = self._held + data if self._held else data
-        self._held = b""
-        if self._skip:
-            parts.append(data[: self._skip])
-            passed = min(self._skip, len(data))
-            self._skip -= passed
-            data = data[passed:]
-        at = 0
-        while at + 5 <= len(data) or (at + 4 == len(data) and data[at : at + 3] == b"\0\0\0"):
-            size = int.from_bytes(data[at : at + 3], "little")
-            end = at + 4 + size
-            whole = self._phase != _ROWS or self._rows or (not self._continued and size < _ERR_SIZE)
-            if whole and end > len(data):
-                break
-            packet = data[at:end]
-            parts.append(self._packet(packet, size))
-            self._skip = max(0, end - len(data))
-            at = min(end, len(data))
-        self._held = data[at:]
-        return b"".join(parts)
+    def column(self, packet: bytes) -> bytes:
+        return frame(self.renamed(packet[4:]), packet[3])
 
-    def _packet(self, packet: bytes, size: int) -> bytes:
-        first = packet[4] if size else 0
-        if self._phase == _ROWS:
-            ends = not self._continued and (first == 0xFF or (first == 0xFE and size < _EOF_SIZE))
-            self._continued = size == MAX_PAYLOAD
-            if ends and first == 0xFE:
-                self._phase = _FIRST if (packet[7] | packet[8] << 8) & Status.MORE_RESULTS else _ROWS
-            if ends and first == 0xFF:
-                return self._error(packet)
-            return self._row(packet) if self._rows and not ends and not self._continued else packet
-        if first == 0xFF:
-            return self._error(packet)
-        if self._phase == _FIRST:
-            if first not in (0x00, 0xFF, 0xFB, 0xFE):
-                self._columns = self._width = read_lenenc(packet[4:], 0)[0]
-                self._phase = _COLUMNS
-            return packet
-        if self._phase == _COLUMNS:
-            if first == 0xFE:  # the end of COM_FIELD_LIST's
-                return packet
-            self._columns -= 1
-            if self._columns == 0:
-                self._phase = _COLUMNS_END
-            return self._renamed(packet)
-        self._phase = _ROWS
-        return packet
+    def row(self, packet: bytes) -> bytes:
+        return packet if self._told is Told.NOTHING or self.continued else self._row(packet)
 
-    def _error(self, packet: bytes) -> bytes:
+    def error(self, packet: bytes) -> bytes:
         payload = packet[4:]
         for old, new in self._schemas.items():
             payload = error_of(payload, old, new)
@@ -164,7 +108,7 @@ class SchemaRename:
 
     def _row(self, packet: bytes) -> bytes:
         try:
-            cells = read_text_row(packet[4:], self._width)
+            cells = read_text_row(packet[4:], self.width)
         except MalformedPacket:
             return packet
         row = b"".join(b"\xfb" if cell is None else lenenc(len(cell)) + cell for cell in self.cells(cells))
@@ -189,10 +133,7 @@ class SchemaRename:
             cell = cell.replace(quoted, requoted).replace(b"View '%b." % old, b"View '%b." % new)
         return cell
 
-    def _renamed(self, packet: bytes) -> bytes:
-        return frame(self.column(packet[4:]), packet[3])
-
-    def column(self, payload: bytes) -> bytes:
+    def renamed(self, payload: bytes) -> bytes:
         """One column definition's payload, renamed."""
         try:
             column = read_column(payload)
