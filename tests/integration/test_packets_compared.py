@@ -299,6 +299,21 @@ def test_dates_and_times_are_stored_as_such(sides: Sides, name: str) -> None:
         check_rows(sides, "tci")
 
 
+def test_what_is_no_date_is_compared_with_dates_of_several_shards(sides: Sides) -> None:
+    """Which is an error of MySQL's where it is a literal, as is text that its character set does not have."""
+    sides.both("insert into tdate (k, a) values ('2020-01-01', 1), ('2020-01-02', 2), ('2020-01-05', 3)")
+    for statement in (
+        "select count(*), max(a) from tdate where k > ?", "select k from tdate where k <=> ? or a = 2 order by a",
+        "select count(*) from tdate where b = ? or a < 3", "select count(*) from tdate where k = ? for update",
+    ):  # fmt: skip
+        for text in (b"", b"abc", b"2020-02-31", b"0000-00-00", b"2020-01-01", b"\xff\xfe"):
+            for kind in (0xFC, 0xFD):
+                value = Parameter(kind, 0, bytes([len(text)]) + text)
+                mine, theirs = (prepared(side, statement, [value]) for side in (sides.vgate, sides.plain))
+                assert told_alike(mine, theirs), (statement, text, mine, theirs)
+                assert not mine[-1].refused and mine[-1].rows == theirs[-1].rows
+
+
 def test_a_decimal_that_is_no_number_is_refused(sides: Sides) -> None:
     [_, answer] = prepared(sides.vgate, "select k from tci where k = ?", [BAD_DECIMAL])
     assert answer.refused

@@ -54,6 +54,8 @@ BATCH: Final = 1 << 20
 
 _COPY: Final = b"vgate_copy_%d"
 _DUPLICATE, _REOPENED, _DENIED = 1062, 1137, 1044
+_NO_LITERAL: Final = frozenset({1525, 3854})
+"""Errors of MySQL's that a literal is, and a parameter not: no date, and no text in its character set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ class _Gathering:
         self._servers = call.scope.cluster.keyspaces[keyspace]
         self._readers: dict[Place, BackendConnection] = {}
         self._loose = False
+        self._filters = not call.tells_time and not call.insert_id_read
         self.noted = Noted(call, charset="utf8mb4")
         self._rows = self._bytes = 0
         self.connection: BackendConnection
@@ -181,22 +184,29 @@ class _Gathering:
     # -- the tables -----------------------------------------------------------------------------------------------
 
     async def _load_all(self) -> None:
-        """Where shards have rows with one key, keys are no longer unique."""
-        try:
-            await self._load_tables()
-        except ServerError as error:
-            if error.errno != _DUPLICATE:
-                raise
+        """Where shards have rows with one key, keys are no longer unique.
+
+        Parameters are literals where rows are read: where servers take no such literal, all rows are read.
+        """
+        while True:
+            try:
+                return await self._load_tables()
+            except ServerError as error:
+                if error.errno == _DUPLICATE and not self._loose:
+                    self._loose = True
+                elif error.errno in _NO_LITERAL and self._filters and self._call.execution is not None:
+                    self._filters = False
+                else:
+                    raise
             self.close()
             for reader in self._readers.values():
                 if isinstance(reader.sink, ShardStream):
                     await reader.sink.drain()
-            self._loose, self._rows, self._bytes = True, 0, 0
+            self._rows = self._bytes = 0
             self.noted = Noted(self._call, charset="utf8mb4")
             self.copies.clear()
             await self._open()
             self.text = self._own_text()
-            await self._load_tables()
 
     async def _open(self) -> None:
         self.connection = await self._servers.gather.take(NO_SETTINGS)
@@ -274,7 +284,7 @@ class _Gathering:
         parts = [b"SELECT ", b", ".join(one.select for one in columns), b" FROM ", name]
         if table.alias:
             parts += [b" AS ", call.quoted(table.alias)]
-        if table.filtered and not call.tells_time and not call.insert_id_read:
+        if table.filtered and self._filters:
             parts += [b" WHERE (", where_of(call.text, call.mode), b"\n)"]
         return b"".join((*parts, b" " + self._gather.lock.encode()))
 
