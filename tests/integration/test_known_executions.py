@@ -147,22 +147,77 @@ def test_an_execution_is_in_the_database_it_was_prepared_in(stocked: Oracle) -> 
 
 
 def test_an_execution_means_what_was_prepared_or_is_refused(stocked: Oracle) -> None:
-    """Under a sql_mode or a character set that reads the text otherwise, and where the other text's plan is known."""
+    """Under a character set that reads the text otherwise, and where the other text's plan is known."""
     connection = stocked.vgate
     prepared = Prepared(connection)
-    quoted = "select \"n\" from customer where customer_id = ?"
     wide = "select 'é' from customer where customer_id = ?"
     plain = prepared.prepare("select ?")
-    for change, text in (("set sql_mode = 'ansi_quotes'", quoted), ("set names latin1", wide)):
-        refused = prepared.prepare(text)
-        before = prepared.execute(refused, 1)
-        ask(connection, change)
-        again = prepared.prepare(text)
-        for _ in range(3):
-            assert prepared.execute(again, 1)
-            with pytest.raises(pymysql.err.MySQLError, match="prepare it anew"):
-                prepared.execute(refused, 1)
-            assert prepared.execute(plain, 1)
-        ask(connection, "set sql_mode = default")
-        ask(connection, "set names utf8mb4")
-        assert prepared.execute(refused, 1) == before
+    refused = prepared.prepare(wide)
+    before = prepared.execute(refused, 1)
+    ask(connection, "set names latin1")
+    again = prepared.prepare(wide)
+    for _ in range(3):
+        assert prepared.execute(again, 1)
+        with pytest.raises(pymysql.err.MySQLError, match="prepare it anew"):
+            prepared.execute(refused, 1)
+        assert prepared.execute(plain, 1)
+    ask(connection, "set names utf8mb4")
+    assert prepared.execute(refused, 1) == before
+
+
+AS_READ = {
+    "set sql_mode = 'ansi_quotes'": "select \"customer_id\", 'a\"b' from {} where customer_id {}",
+    "set sql_mode = 'pipes_as_concat'": "select customer_id || '0', 1 || 0 from {} where customer_id {}",
+    "set sql_mode = 'no_backslash_escapes'": "select 'a\\nb' from {} where customer_id {}",
+    "set sql_mode = 'high_not_precedence'": "select not customer_id between -5 and 0 from {} where customer_id {}",
+    "set sql_mode = 'ignore_space'": "select count (*), 'A' from {} where customer_id {}",
+    "set names utf8mb4 collate utf8mb4_bin": "select 'a' = 'A', collation('x') from {} where customer_id {}",
+    "set names latin1": "select collation('x') from {} where customer_id {}",
+    "set lc_time_names = 'de_DE'": "select monthname('2020-01-01') from {} where customer_id {}",
+    "set div_precision_increment = 2": "select customer_id / 3 from {} where customer_id {}",
+    "set default_week_format = 3": "select week('2020-01-01') from {} where customer_id {}",
+}
+"""What is changed when a statement is prepared, and the statement."""
+
+BACK = (
+    "set sql_mode = default", "set names utf8mb4", "set lc_time_names = default",
+    "set div_precision_increment = default", "set default_week_format = default",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", AS_READ)
+def test_an_execution_is_read_as_it_was_prepared(stocked: Oracle, change: str) -> None:
+    """On one shard, known and not, on several, gathered, and on an unsharded keyspace; and while all else is as it is.
+    """
+    stocked.both("create table product.customers (customer_id int primary key)")
+    stocked.both("insert into product.customers values (1), (2), (3)")
+    sides = Prepared(stocked.vgate), Prepared(stocked.plain)
+    conditions = (
+        "= ?", "> ?", "> ? and 'a' < 'B' order by customer_id limit 9", "< ? or 'a' = 'A' group by customer_id"
+    )  # fmt: skip
+    tables = ("customer", "product.customers")
+    texts = [AS_READ[change].format(table, condition) for condition in conditions for table in tables]
+    prepared: list[tuple[str, list[bytes]]] = []
+    for sql in (*BACK, change):
+        stocked.both(sql)
+        if sql in (BACK[-1], change) and not (sql == BACK[-1] and "(*)" in texts[0]):
+            prepared += [(text, [side.prepare(text) for side in sides]) for text in texts]
+    for sql in (change, "begin", *BACK, "commit", change, *BACK):
+        stocked.both(sql)
+        for number in (1, 2, 1):
+            for text, handles in prepared:
+                found, wanted = (side.execute(one, number) for side, one in zip(sides, handles, strict=True))
+                assert sorted(found) == sorted(wanted), (text, sql, number)
+        stocked.both("select 'a\\'b', 'x' = 'X', 1 || 0")
+
+
+def test_what_is_sent_as_text_is_refused_where_it_would_be_read_otherwise(stocked: Oracle) -> None:
+    prepared = Prepared(stocked.vgate)
+    statement = prepared.prepare("insert into customer (customer_id, uname) values (?, concat('1' || '0', ?))")
+    prepared.execute(statement, 71, 7)
+    ask(stocked.vgate, "set sql_mode = 'pipes_as_concat'")
+    with pytest.raises(pymysql.err.MySQLError, match="another sql_mode; prepare it anew"):
+        prepared.execute(statement, 72, 7)
+    ask(stocked.vgate, "set sql_mode = default")
+    prepared.execute(statement, 72, 7)
+    assert ask(stocked.vgate, "select count(*) from customer where customer_id in (71, 72)").rows == ((2,),)

@@ -181,21 +181,23 @@ class BackendConnection(asyncio.Protocol):
         answer = await self.query(sql)
         return answer.values() if isinstance(answer, Rows) else []
 
-    async def prepare(self, text: bytes, types: bytes = b"") -> Handle:
+    async def prepare(self, text: bytes, types: bytes = b"", reading: Settings | None = None) -> Handle:
         """The server's handle of a statement, prepared under the settings it carries now. Raises what ``command`` does.
 
-        ``types``: those of the parameters it is to be executed with. MySQL takes a parameter for what it was first
-        bound to, and compares later ones as such: what one client bound must not decide for another. At most
-        ``HANDLES`` are kept, the least recently used is closed first; closing has no answer.
+        ``reading``: but for those, where it is to be read as under others. ``types``: those of the parameters it is to
+        be executed with. MySQL takes a parameter for what it was first bound to, and compares later ones as such: what
+        one client bound must not decide for another. At most ``HANDLES`` are kept, the least recently used is closed
+        first; closing has no answer.
         """
-        key = (self.settings, text, types)
-        handle = self.handles.pop(key, None) or self.handles.pop((self.settings, text, b""), None)
+        settings = self.settings if reading is None or reading is self.settings.reading else reading
+        key = (settings, text, types)
+        handle = self.handles.pop(key, None) or self.handles.pop((settings, text, b""), None)
         if handle is None:
             if len(self.handles) >= HANDLES:
                 oldest = self.handles.pop(next(iter(self.handles)))
                 self.openings.clear()
                 self.transport.write(frame(bytes([Command.STMT_CLOSE]) + oldest.id.to_bytes(4, "little")))
-            handle = await self._prepare(text)
+            handle = await self._prepare(text, reading)
         self.handles[key] = handle
         return handle
 
@@ -205,7 +207,15 @@ class BackendConnection(asyncio.Protocol):
             self.openings.clear()
         self.openings[kind] = opening
 
-    async def _prepare(self, text: bytes) -> Handle:
+    async def _prepare(self, text: bytes, reading: Settings | None = None) -> Handle:
+        if reading is not None and reading is not self.settings.reading:
+            now = self.settings
+            await self.carry(now.read_as(reading), held=True)
+            try:
+                return await self._prepare(text)
+            finally:
+                if self.usable:
+                    await self.carry(now, held=True)
         done: asyncio.Future[Handle] = asyncio.get_running_loop().create_future()
         sink = Preparation(done)
         self.relay(frame(bytes([Command.STMT_PREPARE]) + text), sink)
@@ -217,9 +227,9 @@ class BackendConnection(asyncio.Protocol):
                 self.close()
             raise
 
-    async def prepare_apart(self, text: bytes) -> Handle:
-        """A handle that nobody else gets; ``forget`` it. Raises what ``command`` does."""
-        return await self._prepare(text)
+    async def prepare_apart(self, text: bytes, reading: Settings | None = None) -> Handle:
+        """As ``prepare``, a handle that nobody else gets; ``forget`` it. Raises what ``command`` does."""
+        return await self._prepare(text, reading)
 
     def forget(self, statement_id: int) -> None:
         """Close a handle; there is no answer. The connection has to be idle, or gone."""

@@ -13,6 +13,7 @@ from vgate.engine.cursor import Cursor
 from vgate.engine.output import Output
 from vgate.errors import UNSUPPORTED
 from vgate.session.session import Session
+from vgate.session.settings import Settings
 from vgate.sql.lexer import Lexer, LexMode, lexer_for
 from vgate.sql.names import backquoted
 from vgate.sql.uservars import Mentions
@@ -24,13 +25,15 @@ from vgate.wire.binary import Execution as Bound
 class Execution:
     """A prepared statement's execution: its text, the COM_STMT_EXECUTE, and values that were sent ahead of it.
 
-    ``cursor``: to be opened, where the client asked for one.
+    ``reading``: the settings by which it was read when it was prepared, where those count. ``cursor``: to be opened,
+    where the client asked for one.
     """
 
     text: bytes
     bound: Bound
     payload: bytes
     long_data: Mapping[int, bytes]
+    reading: Settings | None = None
     cursor: Cursor | None = None
 
 

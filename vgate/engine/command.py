@@ -25,8 +25,11 @@ async def command_for(
     if execution is None:
         return frame(bytes([Command.QUERY]) + text_for(call, place, text))
     cursor = execution.cursor if opens else None
-    given, types = text_for(call, place, execution.text), execution.bound.types
-    handle = await (connection.prepare(given, types) if cursor is None else cursor.prepare(place, connection, given))
+    given, types, reading = text_for(call, place, execution.text), execution.bound.types, execution.reading
+    if cursor is None:
+        handle = await connection.prepare(given, types, reading)
+    else:
+        handle = await cursor.prepare(place, connection, given, reading)
     number = handle.id.to_bytes(4, "little")
     parts = [
         frame(bytes([Command.STMT_SEND_LONG_DATA]) + number + index.to_bytes(2, "little") + value)

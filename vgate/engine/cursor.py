@@ -14,6 +14,7 @@ from typing import Final
 from vgate.backend.connection import BackendConnection
 from vgate.engine.output import AnswerCut, Output
 from vgate.errors import BACKEND_LOST, ServerError, VgateError
+from vgate.session.settings import Settings
 from vgate.transactions.scope import Place, Scope
 from vgate.wire.constants import Command, Status
 from vgate.wire.packets import eof_payload, frame, read_err
@@ -41,9 +42,11 @@ class Cursor:
     scope: Scope
     parts: list[Part] = field(default_factory=list)
 
-    async def prepare(self, place: Place, connection: BackendConnection, text: bytes) -> Handle:
+    async def prepare(
+        self, place: Place, connection: BackendConnection, text: bytes, reading: Settings | None
+    ) -> Handle:
         """A handle of the statement on a connection that nothing else uses. Raises SqlError."""
-        handle = await connection.prepare_apart(text)
+        handle = await connection.prepare_apart(text, reading)
         self.parts.append(Part(place, connection, handle.id))
         return handle
 

@@ -158,7 +158,10 @@ class _Gathering:
             self._readers = await scope.take_all(places)  # which are in one order everywhere, as in engine.scatter
             for reader in self._readers.values() if once else ():
                 await scope.characterise(reader)
+            execution = self._call.execution
             reading = as_stored(session.settings)
+            if execution is not None and execution.reading is not None:
+                reading = reading.read_as(execution.reading)
             if self.guests:  # whose definitions come in usual quotes
                 reading = reading.changed({"sql_mode": "''"})
             await at_once(reader.carry(reading) for reader in self._readers.values())

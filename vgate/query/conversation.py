@@ -132,6 +132,7 @@ class Conversation(FastPath):
         self.by_name = NamedStatements(self)
         self.attributes = QueryAttributes()
         self.mode = LexMode()
+        self.reads_otherwise = False  # than the session's settings say
         self.of_query = False  # rows that are inserted are those of a query
         self.running = b""  # the statement that runs as a task, since ``began``
         self.began = 0.0
@@ -156,14 +157,23 @@ class Conversation(FastPath):
         self.session.target = target
         self.refresh()
 
-    def refresh(self) -> None:
-        """Target or settings changed: how text is read and which plans apply."""
+    @contextmanager
+    def reading_as(self, mode: LexMode) -> Iterator[None]:
+        """A text that was prepared under another sql_mode is read as it was then. It must not be sent as text."""
+        self.refresh(mode)
+        try:
+            yield
+        finally:
+            self.refresh()
+
+    def refresh(self, mode: LexMode | None = None) -> None:
+        """Target or settings changed: how text is read and which plans apply. ``mode``: how it is read, if not so."""
         session = self.session
         values = session.settings.values
         facts = self.gate.cluster.facts_for(session.target.keyspace)
         sql_mode = values.get("sql_mode", f"'{facts.sql_mode}'").upper()
         charset = values.get("character_set_client", "utf8mb4").strip("'")
-        self.mode = LexMode(
+        own = LexMode(
             charset=charset,
             ansi_quotes="ANSI_QUOTES" in sql_mode,
             no_backslash_escapes="NO_BACKSLASH_ESCAPES" in sql_mode,
@@ -171,8 +181,10 @@ class Conversation(FastPath):
             transcodes=transcodes(charset, values.get("collation_connection", charset).strip("'")),
         )
         session.keeps_warnings = facts.flavour is Flavour.MARIADB
-        session.lexical = NO_BACKSLASH_ESCAPES if self.mode.no_backslash_escapes else 0
-        if self.mode.ansi_quotes and facts.flavour is Flavour.MARIADB:
+        self.mode = mode or own
+        self.reads_otherwise = self.mode != own
+        session.lexical = NO_BACKSLASH_ESCAPES if own.no_backslash_escapes else 0
+        if own.ansi_quotes and facts.flavour is Flavour.MARIADB:
             session.lexical |= ANSI_QUOTES
         self.no_auto_value_on_zero = "NO_AUTO_VALUE_ON_ZERO" in sql_mode
         self.lexer = lexer_for(self.mode)

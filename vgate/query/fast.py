@@ -20,7 +20,8 @@ from vgate.errors import EMPTY_QUERY, SqlError, VgateError
 from vgate.planner.plan import Refuse
 from vgate.query.cache import KEYS, ZEROS, Cached, Partition, Slots
 from vgate.query.gate import Gate
-from vgate.query.prepared import PreparedStatement, PreparedStatements
+from vgate.query.prepared import PreparedStatements
+from vgate.query.prepared_statement import PreparedStatement
 from vgate.session.session import Session
 from vgate.sql.lexer import Lexer, LexError, LexMode
 from vgate.transactions.scope import Place, Scope
@@ -150,7 +151,10 @@ class FastPath:
         connection = self._connection_for(cached, keyspace_id)
         if connection is None:
             return None
-        opening = connection.openings.get((connection.settings, known.key))
+        settings = connection.settings
+        if settings.reading is not statement.reading:
+            settings = statement.reading
+        opening = connection.openings.get((settings, known.key))
         if opening is None:
             return self._execute_first(packet, statement, known.bound, connection, cached)
         self._again = packet
@@ -187,7 +191,10 @@ class FastPath:
     ) -> BackendConnection | None:
         """Relay an execution that does not begin as one before, on this connection."""
         text = statement.template.text
-        handle = connection.handles.get((connection.settings, text, bound.types))
+        settings = connection.settings
+        if settings.reading is not statement.reading:
+            settings = statement.reading
+        handle = connection.handles.get((settings, text, bound.types))
         if handle is None:
             if self._pool is not None:
                 self._pool.release(connection)
@@ -195,7 +202,7 @@ class FastPath:
         command = frame(execute_payload(handle.id, bound, packet[4:]))
         known = self.prepared.known.get(packet[5:9])
         if known is not None:
-            connection.open_as((connection.settings, known.key), command[: len(command) - known.size + known.values_at])
+            connection.open_as((settings, known.key), command[: len(command) - known.size + known.values_at])
         self._again = packet
         self._executes = True
         connection.ask(command, self, cached.prepared_head, self._expected)

@@ -14,7 +14,7 @@ from vgate.query.cache import Cached
 from vgate.wire.binary import Execution, fixed_places, integer_reader
 
 if TYPE_CHECKING:
-    from vgate.query.prepared import PreparedStatement
+    from vgate.query.prepared_statement import PreparedStatement
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ answer an OK either way. It does not know packets' framing.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +32,6 @@ from vgate.errors import (
     UNREADABLE,
     UNSUPPORTED,
     UNSUPPORTED_PREPARED,
-    WRONG_ARGUMENTS,
     SqlError,
 )
 from vgate.planner.build import syntax_error
@@ -42,15 +41,15 @@ from vgate.query.attributes import FUNCTION, parametrised
 from vgate.query.cache import Cached
 from vgate.query.known import KnownExecution, known_execution
 from vgate.query.mixed import Mixed, bigint, mixed
+from vgate.query.prepared_statement import Attributed, ByRow, Own, PreparedStatement, SequenceLook
 from vgate.query.sequence_ddl import CREATE_COLUMNS, OF_TYPE, WORDS
 from vgate.query.uservars import CONSTRUCT as VARIABLE
-from vgate.session.target import Target
 from vgate.sql.insert_query import read_insert_query
-from vgate.sql.lexer import LexError, LexMode, VersionedComment, reads_otherwise
+from vgate.sql.lexer import LexError, VersionedComment, same_characters
 from vgate.sql.nextval import Asking, Item, marked
 from vgate.sql.parameters import Template, literal, read_template
 from vgate.sql.qualify import qualified
-from vgate.sql.sequences import SequenceStatement, ShowCreateSequence, recognise_sequence
+from vgate.sql.sequences import ShowCreateSequence, recognise_sequence
 from vgate.sql.statements import (
     Begin,
     ReleaseSavepoint,
@@ -58,7 +57,6 @@ from vgate.sql.statements import (
     Savepoint,
     SelectNext,
     ShowVgate,
-    Statement,
     Use,
     recognise,
 )
@@ -66,110 +64,23 @@ from vgate.sql.versioned import Flavour, expand
 from vgate.transactions.scope import Place
 from vgate.wire.binary import Execution as Bound
 from vgate.wire.binary import (
-    MissingValues,
-    Types,
-    UnboundTypes,
-    UnknownType,
     bigint_rows,
     prepare_ok,
-    read_execution,
 )
-from vgate.wire.packets import MalformedPacket, bigint_column, eof_payload
+from vgate.wire.packets import bigint_column, eof_payload
 from vgate.wire.prepare import Handle
 
 if TYPE_CHECKING:
     from vgate.query.conversation import Conversation
 
 
-@dataclass(frozen=True, slots=True)
-class SequenceLook:
-    """A look at sequences' definitions: what the metadata keyspace's server is asked, of the keyspace then in use."""
-
-    text: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Attributed:
-    """A statement that asks for query attributes, of these names."""
-
-    mixed: Mixed
-    names: list[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class ByRow:
-    """A SELECT from tables with sequences' values of which each row has its own: as servers know it."""
-
-    template: Template
-    items: list[Item]
-
-
-Own = Statement | Asking | Attributed | ByRow | Mixed | SequenceLook | SequenceStatement
-"""What the session answers itself."""
-
 READ_ONLY: Final = 1
 """The flag of COM_STMT_EXECUTE that asks for a cursor."""
 
-_READ_OTHERWISE: Final = "executing such a text that was prepared under another sql_mode or SET NAMES; prepare it anew"
+_READ_OTHERWISE: Final = "executing such a statement that was prepared under another sql_mode; prepare it anew"
+_OTHER_CHARACTERS: Final = "executing such a text that was prepared under another SET NAMES; prepare it anew"
 LIMIT: Final = 16_382
 """Statements one client may have prepared: MySQL's default of max_prepared_stmt_count."""
-
-
-@dataclass(slots=True)
-class PreparedStatement:
-    """What a client prepared. ``types`` are those of its last execution, which it need not repeat.
-
-    ``own``: the statement if the session answers it itself. ``long_data``: values sent ahead, by parameter.
-    ``flavour``: whose errors answer what cannot be read. ``target`` and ``mode``: where, and how read, it was prepared.
-    """
-
-    id: int
-    template: Template
-    flavour: Flavour
-    target: Target
-    mode: LexMode
-    own: Own | None = None
-    types: Types | None = None
-    long_data: dict[int, bytearray] = field(default_factory=dict)
-    cursor: Cursor | None = None
-
-    def suits(self, target: Target, mode: LexMode) -> bool:
-        """True where it was prepared in what is in use, under what it is read now."""
-        if self.target is not target and self.target == target:
-            self.target = target  # to be known at a glance
-        if self.mode is not mode and not reads_otherwise(self.template.text, self.mode, mode):
-            self.mode = mode
-        return self.target is target and self.mode is mode
-
-    def close_cursor(self) -> None:
-        """Close the cursor of the last execution, if it is open."""
-        cursor, self.cursor = self.cursor, None
-        if cursor is not None:
-            cursor.close()
-
-    def read(self, payload: bytes) -> Bound:
-        """Read a COM_STMT_EXECUTE of this statement, and keep its types. Raises WRONG_ARGUMENTS, MALFORMED.
-
-        What was sent ahead is gone where that fails, but for MySQL's.
-        """
-        ahead = {index: bytes(value) for index, value in self.long_data.items()} if self.long_data else None
-        mariadb = self.flavour is Flavour.MARIADB
-        try:
-            bound = read_execution(payload, self.template.parameters, self.types, ahead)
-            if ahead is not None and not _SENT_AHEAD[self.flavour].issuperset(bound.types[2 * one] for one in ahead):
-                raise MissingValues("a value was sent ahead for a parameter whose type has none")
-        except (UnboundTypes, MalformedPacket) as error:
-            if mariadb:
-                self.long_data.clear()
-            if isinstance(error, UnboundTypes | UnknownType) or (mariadb and isinstance(error, MissingValues)):
-                raise WRONG_ARGUMENTS() from None
-            raise MALFORMED(what=str(error)) from None
-        self.types = bound.types
-        return bound
-
-
-def _ahead(statement: PreparedStatement) -> dict[int, bytes]:
-    return {index: bytes(value) for index, value in statement.long_data.items()}
 
 
 class PreparedStatements:
@@ -354,12 +265,16 @@ class PreparedStatements:
 
         return await conversation.look(place, conversation.scope.borrow, prepare)
 
+    def _statement(self, number: int, template: Template, own: Own | None) -> PreparedStatement:
+        conversation = self._conversation
+        session = conversation.session
+        return PreparedStatement(
+            number, template, self._flavour, session.target, conversation.mode, session.settings.reading, own
+        )
+
     def _answer(self, template: Template, own: Own | None, handle: Handle, sequence: int) -> None:
         self._last_id += 1
-        conversation = self._conversation
-        self._statements[self._last_id] = PreparedStatement(
-            self._last_id, template, self._flavour, conversation.session.target, conversation.mode, own
-        )
+        self._statements[self._last_id] = self._statement(self._last_id, template, own)
         out = self._out(sequence)
         out.send(prepare_ok(self._last_id, len(handle.columns), template.parameters, handle.warnings))
         for definitions in (handle.parameters, handle.columns):
@@ -373,9 +288,7 @@ class PreparedStatements:
     async def once(self, text: bytes, out: Output) -> bool:
         """Answer a statement without parameters as if it had been prepared; False after a server's error."""
         template = self._template(text)
-        conversation = self._conversation
-        target, mode = conversation.session.target, conversation.mode
-        statement = PreparedStatement(0, template, self._flavour, target, mode, await self._own(template))
+        statement = self._statement(0, template, await self._own(template))
         return await self._execute(statement, Bound(0, 0, b"", b"", 0, []), b"", out)
 
     async def execute(self, payload: bytes, sequence: int = 1) -> None:
@@ -406,9 +319,12 @@ class PreparedStatements:
         if statement.suits(conversation.session.target, conversation.mode):
             return await self._execute_here(statement, bound, payload, out)
         with conversation.aimed(statement.target):
-            if not statement.suits(statement.target, conversation.mode):
-                raise UNSUPPORTED(construct=_READ_OTHERWISE)
-            return await self._execute_here(statement, bound, payload, out)
+            if statement.suits(statement.target, conversation.mode):
+                return await self._execute_here(statement, bound, payload, out)
+            if not same_characters(statement.mode, conversation.mode):
+                raise UNSUPPORTED(construct=_OTHER_CHARACTERS)
+            with conversation.reading_as(statement.mode):
+                return await self._execute_here(statement, bound, payload, out)
 
     async def _execute_here(self, statement: PreparedStatement, bound: Bound, payload: bytes, out: Output) -> bool:
         conversation = self._conversation
@@ -418,7 +334,7 @@ class PreparedStatements:
             return True
         if isinstance(own, SequenceLook):
             call = conversation.call(own.text, [], out, None)
-            call.execution = Execution(own.text, bound, payload, _ahead(statement))
+            call.execution = Execution(own.text, bound, payload, statement.ahead(), statement.reading)
             return await conversation.asking.definitions.ask(call)
         if isinstance(own, ByRow):  # with the sequences that there are by now
             found = await conversation.asking.asking(template.text)
@@ -433,7 +349,7 @@ class PreparedStatements:
         """Answer an execution; False if its answer was an error that a server gave."""
         conversation = self._conversation
         template, own = statement.template, statement.own
-        ahead = _ahead(statement)
+        ahead = statement.ahead()
         if isinstance(own, ByRow | Mixed):
             asking, values = await conversation.asking.values_of(template.text)
             now = mixed(template, asking, conversation.mode)
@@ -445,22 +361,32 @@ class PreparedStatements:
             own = None
         literals = self.literals(bound)
         if own is not None or conversation.own.answers_itself(template.shape):
+            self._check_text()
             return await conversation.statement(template.filled(literals), out)
         slots = template.slots(literals)
         cached = await conversation.cached(template.stand_in, template.shape, slots)
         if isinstance(cached.plan, InsertQuery):
+            self._check_text()
             return await conversation.statement(template.filled(literals), out)
         if cached.found.pins == VARIABLE and not isinstance(cached.plan, Pass):
-            execution = Execution(template.text, bound, payload, ahead)
+            self._check_text()
+            execution = Execution(template.text, bound, payload, ahead, statement.reading)
             return await conversation.variables.statement(template.filled(literals), cached, slots, out, execution)
         binary = isinstance(cached.plan, Pass | AnyShard | Route | Across | Schemas | VindexRows)
         call = conversation.call(template.filled(literals), slots, out, cached)
         if binary:
             cursor = None if isinstance(cached.plan, VindexRows) else self._cursor(bound, call)
-            call.execution = Execution(template.text, bound, payload, ahead, cursor)
+            call.execution = Execution(template.text, bound, payload, ahead, statement.reading, cursor)
             if cursor is not None:
                 return await self._with_cursor(statement, cursor, cached, call)
+        else:
+            self._check_text()
         return await conversation.execute(cached, call)
+
+    def _check_text(self) -> None:
+        """What is sent as text is read as the session's settings say. Raises UNSUPPORTED where that is otherwise."""
+        if self._conversation.reads_otherwise:
+            raise UNSUPPORTED(construct=_READ_OTHERWISE)
 
     def _cursor(self, bound: Bound, call: Call) -> Cursor | None:
         """A cursor where one is asked for. Else all rows are sent at once, as a server does where it opens none."""
@@ -582,12 +508,6 @@ def _is_text_only(statement: Own | None) -> bool:
 
 _COUNTS: Final = {"count_warnings": "@@session.warning_count", "count_errors": "@@session.error_count"}
 _DIAGNOSTICS: Final = frozenset({"warnings", "errors", *_COUNTS})
-
-_SENT_AHEAD: Final = {
-    Flavour.MARIADB: frozenset({0x0F, *range(0xF7, 0x100)}),
-    Flavour.MYSQL: frozenset(range(0xF9, 0xFF)),
-}
-"""The types of parameters that may be sent ahead: strings and bytes."""
 
 _NEXTVAL: Final = bigint_column(b"nextval").payload()
 _PARAMETER: Final = bigint_column(b"?").payload()

@@ -35,20 +35,31 @@ _SESSION_ONLY: Final = frozenset({
 foreign_key_checks and unique_checks, which it leaves switched off (9.7)."""
 
 
+_READING: Final = (
+    "character_set_client", "collation_connection", "default_week_format", "div_precision_increment", "lc_time_names",
+    "sql_mode",
+)  # fmt: skip
+"""Variables that servers look at when they prepare a statement, and no longer when they execute it (measured)."""
+
+
 class Settings:
     """Changed session variables: lower-case name to SQL value text. Make with ``settings_of``, which leaves out what is
     as in BASELINE.
+
+    ``reading`` are those among them by which a statement is read when it is prepared.
 
     Equal is who is the same: a pool looks settings up twice per statement. Where the interned ones were forgotten,
     equal values may be two objects for a while; between those there is no difference to send.
     """
 
-    __slots__ = ("items", "values", "variables")
+    __slots__ = ("items", "reading", "values", "variables")
 
     def __init__(self, items: tuple[tuple[str, str], ...]) -> None:
         self.items = items
         self.values: Mapping[str, str] = dict(items)
         self.variables = tuple(item for item in items if item[0][0] == "@")
+        reading: dict[str, str] = {name: self.values[name] for name in _READING if name in self.values}
+        self.reading: Settings = self if len(reading) == len(items) else settings_of(reading)
 
     def __repr__(self) -> str:
         return f"<Settings {' '.join(f'{name}={value}' for name, value in self.items) or 'none'}>"
@@ -62,6 +73,10 @@ class Settings:
         """These settings with ``changes`` applied; None takes a setting back to the server's default."""
         values = {**self.values, **changes}
         return settings_of({name: value for name, value in values.items() if value is not None})
+
+    def read_as(self, reading: Settings) -> Settings:
+        """These settings, under which a statement is read as under the others that ``reading`` is of."""
+        return self if self.reading is reading else self.changed({**dict.fromkeys(_READING), **reading.values})
 
 
 _interned: dict[tuple[tuple[str, str], ...], Settings] = {}

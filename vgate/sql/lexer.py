@@ -40,13 +40,18 @@ class LexMode:
     """The server turns literals into another character set (character_set_connection), which may lose characters."""
 
 
+def same_characters(one: LexMode, other: LexMode) -> bool:
+    """True if bytes are the same characters under both."""
+    return (one.charset, one.transcodes) == (other.charset, other.transcodes)
+
+
 def reads_otherwise(text: bytes, then: LexMode, now: LexMode) -> bool:
     """True if a text may be read otherwise under another mode."""
     return (
         (then.ansi_quotes != now.ansi_quotes and b'"' in text)
         or (then.no_backslash_escapes != now.no_backslash_escapes and b"\\" in text)
         or (then.pipes_as_concat != now.pipes_as_concat and b"||" in text)
-        or ((then.charset, then.transcodes) != (now.charset, now.transcodes) and not text.isascii())
+        or (not same_characters(then, now) and not text.isascii())
         or (then.charset != now.charset and "swe7" in (then.charset, now.charset))
     )
 
