@@ -263,6 +263,15 @@ def test_dates_and_times_are_compared_as_such(sides: Sides) -> None:
         check_rows(sides, table)
 
 
+@pytest.mark.parametrize("text", [
+    "-- x", "--", "# x", "/* x */ ", "\n", "", ";", "(", "()", "( /* */", "/*! */", "/*!99999 select 1 */",
+    "select 1; ", "select 1; -- x", "select 1; select 2", "do 1;;",
+])  # fmt: skip
+def test_texts_that_say_little_or_nothing(sides: Sides, text: str) -> None:
+    for way in (query, prepared):
+        assert way(sides.vgate, text) == way(sides.plain, text)
+
+
 TIMES = {
     "date": Parameter(0x0A, 0, b"\x04" + struct.pack("<HBB", 2020, 1, 2)),
     "datetime": Parameter(0x0C, 0, b"\x07" + struct.pack("<HBBBBB", 2020, 1, 2, 3, 4, 5)),

@@ -88,7 +88,7 @@ from vgate.session.login import Login
 from vgate.session.session import ANSI_QUOTES, NO_BACKSLASH_ESCAPES, Session
 from vgate.session.settings import transcodes
 from vgate.session.target import Target
-from vgate.sql.lexer import LexError, LexMode, VersionedComment, lexer_for
+from vgate.sql.lexer import LexError, LexMode, VersionedComment, lexer_for, says_nothing
 from vgate.sql.qualify import qualified
 from vgate.sql.rows import insert_shape
 from vgate.sql.statements import FIRST_WORDS, recognise
@@ -100,7 +100,6 @@ T = TypeVar("T")
 
 _BLANKS: Final = rb"(?:[\s(]|/\*[^\x00]*?\*/|#[^\n]*+|--(?=[\x01-\x20\x7f]|\Z)[^\n]*+)*+"
 _FIRST_WORD: Final = re.compile(_BLANKS + rb"([A-Za-z]+)")
-_NOTHING: Final = re.compile(_BLANKS)
 _NEXT: Final = re.compile(rb"\bnext\b", re.I)
 _INSERT: Final = re.compile(_BLANKS + rb"(?:insert|replace)\b", re.I)
 
@@ -229,7 +228,7 @@ class Conversation(FastPath):
             text, shape, slots = await self.read(self.attributes.spoken(text, self.session, self.lexer, self.mode))
         first = _FIRST_WORD.match(shape)
         word = first[1].lower() if first else b""
-        if not word and _NOTHING.fullmatch(shape):
+        if not word and says_nothing(shape):
             if not given.strip(b"; \t\r\n"):
                 raise EMPTY_QUERY()
             out.ok()  # a comment is a statement, be it one for servers of another version

@@ -45,7 +45,7 @@ from vgate.query.prepared_statement import Attributed, ByRow, Own, PreparedState
 from vgate.query.sequence_ddl import CREATE_COLUMNS, OF_TYPE, WORDS
 from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.sql.insert_query import read_insert_query
-from vgate.sql.lexer import LexError, VersionedComment, same_characters
+from vgate.sql.lexer import LexError, VersionedComment, same_characters, says_nothing
 from vgate.sql.nextval import Asking, Item, marked
 from vgate.sql.parameters import Template, literal, read_template
 from vgate.sql.qualify import qualified
@@ -129,7 +129,8 @@ class PreparedStatements:
         conversation = self._conversation
         template = self._template(text)
         own = await self._own(template)
-        if self._flavour is Flavour.MYSQL and _is_text_only(own):
+        nothing = says_nothing(template.shape)
+        if self._flavour is Flavour.MYSQL and (nothing or _is_text_only(own)):
             raise UNSUPPORTED_PREPARED()
         if isinstance(own, SelectNext):
             await conversation.own.sequence_of(own)
@@ -150,7 +151,7 @@ class PreparedStatements:
             handle = replace(handle, parameters=(_PARAMETER,) * template.parameters, columns=columns)
             self._answer(template, own, handle, sequence)
             return
-        if own is not None:
+        if own is not None or nothing:
             columns = self._columns_told(own)
             self._answer(template, own, Handle(0, (_PARAMETER,) * template.parameters, columns), sequence)
             return
@@ -172,7 +173,7 @@ class PreparedStatements:
             own = Attributed(*parametrised(template, conversation.session, conversation.lexer, conversation.mode))
         return own or await self._of_sequences(template)
 
-    def _columns_told(self, own: Own) -> tuple[bytes, ...]:
+    def _columns_told(self, own: Own | None) -> tuple[bytes, ...]:
         """The columns that are told of before an execution: as MariaDB does of a count, but not of other SHOWs of the
         session.
         """
@@ -359,6 +360,9 @@ class PreparedStatements:
             given, template = conversation.attributes.values(own.names), own.mixed.template
             bound, payload, ahead = own.mixed.bound(bound, ahead, given)
             own = None
+        if says_nothing(template.shape):  # but a comment
+            out.ok()
+            return True
         literals = self.literals(bound)
         if own is not None or conversation.own.answers_itself(template.shape):
             self._check_text()

@@ -56,6 +56,11 @@ def reads_otherwise(text: bytes, then: LexMode, now: LexMode) -> bool:
     )
 
 
+def says_nothing(text: bytes) -> bool:
+    """True for blanks and comments alone."""
+    return _SILENT.fullmatch(text) is not None
+
+
 class LexError(ValueError):
     """Text that is no SQL, or that cannot be read for certain. ``offset`` is in bytes; ``reason`` may be empty."""
 
@@ -197,6 +202,7 @@ _CLOSE_AFTER: Final = re.compile(rb"\s*\)")
 _COMMA: Final = re.compile(rb"\s*,\s*")
 # Between two literals every comment has an end.
 _INNER_COMMENT: Final = rb"/\*[^\x00]*?\*/|(?:#|--(?=[\x01-\x20\x7f]))[^\n]*+\n"
+_SILENT: Final = re.compile(rb"(?:\s|" + _COMMENT + rb")*+")
 _BLANK: Final = re.compile(rb"(?:\s|" + _INNER_COMMENT + rb")*+")
 _INSERT: Final = re.compile(rb"(?:\s|" + _COMMENT + rb")*+(?:insert|replace)\b", re.I)
 # Rows of a VALUES list, with function calls in them, but nothing that quotes or comments.
