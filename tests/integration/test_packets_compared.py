@@ -45,6 +45,12 @@ SCRIPTS = {
     "an error of a statement that could not be prepared is the last one":
         "T insert into tint (k, a) values (1, 'x'); P select nosuch from tint; T show warnings; T select row_count();"
         " T select @@error_count",
+    "what was prepared by name, under other settings":
+        "T insert into tint (k, b) values (1, 'a'), (2, 'b\\\\');"
+        " T prepare s from 'select k from tint where b = ? or k = ?';"
+        " T set @a = 'b\\\\', @b = 1; T execute s using @a, @b; T set sql_mode = 'no_backslash_escapes';"
+        " T execute s using @a, @b; T set names latin1; T execute s using @a, @b; T set sql_mode = 'ansi_quotes';"
+        " T execute s using @a, @b; T deallocate prepare s",
     "SHOW WARNINGS, prepared":
         "T rollback to s; P show warnings; P show errors",
     "statements that MySQL does not prepare":

@@ -111,8 +111,9 @@ def test_what_is_refused(stocked: Oracle) -> None:
     run(stocked, "prepare s from 'select n from customer where customer_id = 1'; use product")
     run(stocked, "prepare p from 'select 1'; use customer; execute s")
     stocked.refused("execute p", "another keyspace")
-    run(stocked, "set sql_mode = 'ANSI_QUOTES'")
-    stocked.refused("execute s", "another sql_mode")
+    run(stocked, "prepare q from 'select \"n\" from customer where customer_id = 1'; set sql_mode = 'ANSI_QUOTES'")
+    stocked.refused("execute q", "another sql_mode")
+    stocked.both("execute s")
     run(stocked, "set sql_mode = default; prepare s from 'select n from customer order by ?'; set @a = 1")
     stocked.refused("execute s using @a", "ORDER BY")
 

@@ -39,7 +39,7 @@ from vgate.session.target import Target
 from vgate.session.uservars import Kind, Variable
 from vgate.sql.alter_vschema import AlterVschema, ShowVschema
 from vgate.sql.insert_query import read_insert_query
-from vgate.sql.lexer import Lexer, LexError, LexMode, Token, TokenKind, VersionedComment
+from vgate.sql.lexer import Lexer, LexError, LexMode, Token, TokenKind, VersionedComment, reads_otherwise
 from vgate.sql.literals import read_literal
 from vgate.sql.names import name_of
 from vgate.sql.parameters import Template, quoted, read_template
@@ -117,7 +117,7 @@ class NamedStatements:
         text = await self._text(words)
         words.finish()
         self._kept[name] = await self._read(text)
-        self._note_done(out)
+        self._note_done(out, b"Statement prepared")
         return True
 
     async def _is_of_the_server(self, words: _Words) -> bool:
@@ -209,12 +209,12 @@ class NamedStatements:
         if isinstance(planned.plan, Refuse) and recognise(template.stand_in, conversation.mode) is None:
             raise planned.plan.error
 
-    def _note_done(self, out: Output, *, keeps: bool = False) -> None:
+    def _note_done(self, out: Output, info: bytes = b"", *, keeps: bool = False) -> None:
         session = self._session
         session.row_count, session.found_rows = 0, None
         if not keeps:
             session.diagnostics = []
-        out.ok()
+        out.ok(info=info)
 
     @property
     def _session(self) -> Session:
@@ -267,11 +267,11 @@ class NamedStatements:
         conversation = self._conversation
         if len(values) != named.template.parameters:
             raise WRONG_USING()
-        if named.mode != conversation.mode:
-            raise UNSUPPORTED(construct="EXECUTE under another sql_mode or character set than at PREPARE")
         flavour = conversation.gate.cluster.facts_for(named.target.keyspace).flavour
-        literals = [literal_of(one, named.mode, flavour) for one in values]
         with conversation.aimed(named.target):
+            if reads_otherwise(named.template.text, named.mode, conversation.mode):
+                raise UNSUPPORTED(construct="EXECUTE under another sql_mode or SET NAMES; prepare it anew")
+            literals = [literal_of(one, conversation.mode, flavour) for one in values]
             call = conversation.call(named.template.text, [], out, None)
             text = _Filled(call.session, call.text, call.lexer, literals).text() if literals else named.template.text
             return await conversation.statement(text, out)
