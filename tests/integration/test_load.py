@@ -60,6 +60,23 @@ def test_an_unsharded_table(loading: Oracle, tmp_path: Path, file: str, how: str
     loading.both("select last_insert_id()")
 
 
+@pytest.mark.parametrize("keyspace", ["product", "customer"])
+def test_forms_that_are_seldom_written(loading: Oracle, tmp_path: Path, keyspace: str) -> None:
+    """Strings as hexadecimal or binary numbers, and columns with their table's name."""
+    path = tmp_path / "file"
+    path.write_bytes(FILES["plain"])
+    loading.both(f"use {keyspace}")
+    key, name = ("id", "name") if keyspace == "product" else ("customer_id", "uname")
+    for form in (
+        f"fields terminated by 0x09 lines terminated by b'1010' ({key}, {name}, n)",
+        f"fields terminated by x'09' enclosed by x'22' ({key}, {keyspace}.{name}, {keyspace}.{keyspace}.n)",
+    ):
+        loading.both("begin")
+        both(loading, f"load data local infile '{path}' replace into table {keyspace} {form}")
+        loading.both(f"select * from {keyspace} order by {key}", ordered=True)
+        loading.both("rollback")
+
+
 def test_user_variables_are_filled_and_known_elsewhere(loading: Oracle, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(FILES["plain"])

@@ -172,7 +172,7 @@ def test_all_or_nothing(loading: Oracle, tmp_path: Path) -> None:
     "tail",
     ["(uname, @n) set n = @n", "(@id, uname) set customer_id = @id", "(customer_id, uname) set customer_id = 5",
      "fields terminated by ''", "lines starting by 'x' (customer_id, uname)", "character set gbk (customer_id, uname)",
-     "(customer_id, uname) set n = (select 1)"],
+     "(customer_id, uname) set n = (select 1)", "(customer_id, customer_id, uname)"],
 )  # fmt: skip
 def test_what_is_refused_is_refused_before_the_file_is_asked_for(loading: Oracle, tail: str) -> None:
     sql = f"load data local infile 'x' into table customer {tail}"

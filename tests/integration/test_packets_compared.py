@@ -45,6 +45,10 @@ SCRIPTS = {
     "an error of a statement that could not be prepared is the last one":
         "T insert into tint (k, a) values (1, 'x'); P select nosuch from tint; T show warnings; T select row_count();"
         " T select @@error_count",
+    "functions about the session give way to literals of any collation":
+        "T set names utf8mb4 collate utf8mb4_unicode_ci; T select current_user() = 'x', user() like 'r%x', k from tint;"
+        " P select current_user() = 'x', session_user() <> '2'; T select 1 from tci where k = user() or user() = 'é';"
+        " T select replace('abc', 'a', left(system_user(), 0)), collation(user()), coercibility(current_user())",
     "what was prepared by name, under other settings":
         "T insert into tint (k, b) values (1, 'a'), (2, 'b\\\\');"
         " T prepare s from 'select k from tint where b = ? or k = ?';"

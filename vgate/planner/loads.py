@@ -46,6 +46,8 @@ def plan_load(text: bytes, mode: LexMode, head: LoadHead, table: Table, info: Ta
         columns = tuple(name.lower() for name in head.columns)
     if any(name.startswith("@") for name in columns):
         raise UNSUPPORTED(construct=f"LOAD DATA with user variables {where}")
+    if len(set(columns)) < len(columns):
+        raise UNSUPPORTED(construct=f"LOAD DATA with a column listed twice {where}")
     key = _sharding(table, columns, info)
     generated = _generated(table, columns)
     by_id = generated is not None and generated.position is None and generated.column == key.column.name

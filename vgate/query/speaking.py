@@ -181,10 +181,12 @@ class Speech:
         return Value(first, last, sql, sql)
 
     def _string(self, first: int, last: int, value: str | None, chars: int) -> Value:
-        """A literal gives way to columns' collations as the function does; by itself it is as wide as the function."""
+        """It gives way to columns and literals as the function does, a constant of the system's; by itself as wide.
+        """
         literal = b"NULL" if value is None else text_literal(value)
+        constant = b"NULL" if value is None else b"CONCAT(LEFT(VERSION(), 0), %b)" % literal
         cast = b"CAST(%b AS CHAR(%d) CHARACTER SET utf8mb4)" % (literal, chars)
-        return Value(first, last, literal, cast if self._mysql else b"CONCAT(%b)" % cast)  # MariaDB calls a cast exact
+        return Value(first, last, constant, cast if self._mysql else b"CONCAT(%b)" % cast)  # MariaDB calls a cast exact
 
     def _count(self, which: bytes) -> int:
         session = self._session

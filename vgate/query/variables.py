@@ -39,6 +39,7 @@ REFUSED: Final[Mapping[str, str]] = {
     "sql_log_bin": "it would hide writes from the shard's replicas and from resharding",
     "pseudo_thread_id": "connection ids are vgate's",
     "pseudo_slave_mode": "it is for replication threads",
+    "pseudo_replica_mode": "it is for replication threads",
     "rand_seed1": "it is for replication threads",
     "rand_seed2": "it is for replication threads",
 }

@@ -27,9 +27,10 @@ _NAMES: Final = ("character_set_client", "character_set_results", "collation_con
 
 
 _SESSION_ONLY: Final = frozenset({
-    "debug_sync", "gtid_next", "gtid_seq_no", "original_commit_timestamp", "original_server_version", "rbr_exec_mode",
-    "require_row_format", "resultset_metadata", "skip_replication", "timestamp", "transaction_allow_batching",
-    "use_secondary_engine",
+    "debug_sync", "default_master_connection", "gtid_next", "gtid_seq_no", "immediate_server_version",
+    "original_commit_timestamp", "original_server_version", "rbr_exec_mode", "require_row_format", "resultset_metadata",
+    "show_create_table_skip_secondary_engine", "skip_parallel_replication", "skip_replication", "timestamp",
+    "transaction_allow_batching", "use_secondary_engine",
 })  # fmt: skip
 """Variables without a global value. For the others that is what takes them back: DEFAULT does not, on MySQL, for
 foreign_key_checks and unique_checks, which it leaves switched off (9.7)."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vgate.sql.lexer import LexError, LexMode, Token, TokenKind, lexer_for
-from vgate.sql.literals import LiteralKind, read_literal
+from vgate.sql.literals import read_literal
 from vgate.sql.names import name_of
 
 _QUOTES: Final = (b"'", b'"')
@@ -101,7 +101,7 @@ class _Reader:
         if token is None:
             raise self.error()
         literal = read_literal(self.text[token.start : token.end], self.mode)
-        if literal.kind is LiteralKind.HEX or not isinstance(literal.value, bytes):
+        if not isinstance(literal.value, bytes):
             raise self.error()
         self.at += 1
         return literal.value
@@ -190,7 +190,7 @@ def _columns(reader: _Reader) -> tuple[str, ...] | None:
             reader.at += 1
             names.append(reader.text[token.start : token.end].decode("utf-8", "replace"))
         else:
-            names.append(reader.name())
+            names.append(_table(reader)[-1])
         if reader.take(b")"):
             return tuple(names)
         reader.need(b",")

@@ -321,7 +321,7 @@ def _end(reader: Reader, word: str) -> Commit | Rollback | RollbackTo | None:
         reader.expect("chain")
     if reader.accept("no"):
         reader.expect("release")
-    elif reader.accept("release"):
+    elif not chain and reader.accept("release"):
         release = True
     reader.finish()
     return Commit(chain, release) if word == "commit" else Rollback(chain, release)

@@ -119,7 +119,7 @@ SOMEBODY_ELSES = [
 MISTAKES = [
     b"use", b"use a b", b"use a extra words", b"begin x", b"start transaction x", b"start transaction read only,",
     b"start transaction read only, read write", b"start transaction read only read only", b"commit x", b"commit and",
-    b"commit chain",
+    b"commit chain", b"commit and chain release", b"rollback work and chain release",
     b"rollback to", b"rollback to a b", b"savepoint", b"savepoint 'a'", b"savepoint 5", b"savepoint a b",
     b"savepoint @a",
     b"release savepoint", b"set", b"set a", b"set a =", b"set a = ,", b"set = 1", b"set 'a' = 1", b"set names",
