@@ -165,6 +165,22 @@ def test_an_execution_means_what_was_prepared_or_is_refused(stocked: Oracle) -> 
     assert prepared.execute(refused, 1) == before
 
 
+@pytest.mark.parametrize("keyspace", ["product", "customer"])
+def test_what_is_prepared_is_described_as_tables_are_now(stocked: Oracle, keyspace: str) -> None:
+    stocked.both(f"use {keyspace}")
+    sides = Raw(stocked.vgate), Raw(stocked.plain)
+    texts = [b"select * from customer" if keyspace == "customer" else b"select * from product", b"select 1"]
+    for change in ("add c int", "modify c varchar(5)", "drop c"):
+        stocked.both(f"alter table {keyspace} {change}")
+        for text in texts:
+            for _ in range(2):
+                answers = [side.ask(PREPARE + text) for side in sides]
+                assert answers[0][9:] == answers[1][9:], (change, text)
+                for side, answer in zip(sides, answers, strict=True):
+                    side.ask(EXECUTE + answer[5:9] + b"\0\1\0\0\0")
+                    side.send(CLOSE + answer[5:9])
+
+
 AS_READ = {
     "set sql_mode = 'ansi_quotes'": "select \"customer_id\", 'a\"b' from {} where customer_id {}",
     "set sql_mode = 'pipes_as_concat'": "select customer_id || '0', 1 || 0 from {} where customer_id {}",

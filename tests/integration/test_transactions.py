@@ -580,3 +580,21 @@ def test_where_no_transaction_is_open_no_table_is_locked(oracle: Oracle, other: 
                 "alter table product.aside comment 'x'"):  # fmt: skip
         if "handler" not in script or "aside" not in sql:
             assert ask(other, sql).error is None, sql
+
+
+@pytest.mark.parametrize("sql", [
+    "drop tabel t", "create table t2 (a nosuch)", "create", "alter nonsense", "flush nonsense", "truncate",
+    "lock tables", "analyze table", "grant nothing", "create table t (id int)", "drop table nosuch", "flush tables",
+    "rename table t to",
+])  # fmt: skip
+def test_what_is_no_sql_commits_nothing(oracle: Oracle, sql: str) -> None:
+    """Anything else of its kind does, even where it fails."""
+    oracle.both("use product")
+    oracle.both("create table t (id int primary key)")
+    for statement in ("begin", "insert into t values (1)"):
+        oracle.both(statement)
+    mine, theirs = (ask(side, sql) for side in (oracle.vgate, oracle.plain))
+    assert (mine.error or (0,))[0] == (theirs.error or (0,))[0]
+    for statement in ("select @@in_transaction", "rollback", "select * from t"):
+        if "@@" not in statement or oracle.cluster.plain.flavour is Flavour.MARIADB:
+            oracle.both(statement)

@@ -154,6 +154,8 @@ class Cluster:
             for name, keyspace in vschema.keyspaces.items()
         }
         self._tables: dict[TableName, TableInfo | None] = {}
+        self.tables_changed = 0
+        """How often tables may have changed."""
         self.facts: dict[str, ServerFacts] = {}
 
     # -- servers --------------------------------------------------------------------------------------------------
@@ -348,6 +350,7 @@ class Cluster:
 
     def forget_tables(self, keyspace: str | None = None) -> None:
         """Ask again when next needed: a table of ``keyspace`` (or of any) may have changed."""
+        self.tables_changed += 1
         for name in [name for name in self._tables if keyspace is None or name.keyspace == keyspace]:
             del self._tables[name]
 

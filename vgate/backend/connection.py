@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, Final, Protocol, cast
 
 import aiomysql
@@ -181,25 +182,35 @@ class BackendConnection(asyncio.Protocol):
         answer = await self.query(sql)
         return answer.values() if isinstance(answer, Rows) else []
 
-    async def prepare(self, text: bytes, types: bytes = b"", reading: Settings | None = None) -> Handle:
+    async def prepare(
+        self, text: bytes, types: bytes = b"", reading: Settings | None = None, tables: int | None = None
+    ) -> Handle:
         """The server's handle of a statement, prepared under the settings it carries now. Raises what ``command`` does.
 
         ``reading``: but for those, where it is to be read as under others. ``types``: those of the parameters it is to
         be executed with. MySQL takes a parameter for what it was first bound to, and compares later ones as such: what
         one client bound must not decide for another. At most ``HANDLES`` are kept, the least recently used is closed
-        first; closing has no answer.
+        first; closing has no answer. ``tables``: how often tables have changed, where it is to be described as they are
+        now.
         """
         settings = self.settings if reading is None or reading is self.settings.reading else reading
         key = (settings, text, types)
         handle = self.handles.pop(key, None) or self.handles.pop((settings, text, b""), None)
+        if handle is not None and tables is not None and handle.tables < tables:
+            self._close_handle(handle)
+            handle = None
         if handle is None:
             if len(self.handles) >= HANDLES:
-                oldest = self.handles.pop(next(iter(self.handles)))
-                self.openings.clear()
-                self.transport.write(frame(bytes([Command.STMT_CLOSE]) + oldest.id.to_bytes(4, "little")))
+                self._close_handle(self.handles.pop(next(iter(self.handles))))
             handle = await self._prepare(text, reading)
+            if tables is not None:
+                handle = replace(handle, tables=tables)
         self.handles[key] = handle
         return handle
+
+    def _close_handle(self, handle: Handle) -> None:
+        self.openings.clear()
+        self.forget(handle.id)
 
     def open_as(self, kind: tuple[Settings, bytes], opening: bytes) -> None:
         """Remember that executions of that kind, under those settings, begin so, as long as all handles live."""

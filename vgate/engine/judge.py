@@ -5,9 +5,27 @@ It does not know why it could not be read.
 
 from __future__ import annotations
 
+from typing import Final
+
 from vgate.engine.call import Call
 from vgate.engine.rename import text_for
+from vgate.errors import ServerError
 from vgate.transactions.scope import Place
+
+_NO_SQL: Final = frozenset({1064, 4161})
+"""The errors of parsers: no SQL, and (MariaDB) no type."""
+
+
+async def let_a_server_parse(call: Call, place: Place) -> None:
+    """A statement that is no SQL does not end the transaction, as any other of its kind does, even if it fails.
+
+    Raises ServerError for what cannot be parsed.
+    """
+    try:
+        await let_a_server_read(call, place)
+    except ServerError as error:
+        if error.errno in _NO_SQL:
+            raise
 
 
 async def let_a_server_read(call: Call, place: Place) -> None:

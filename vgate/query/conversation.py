@@ -24,7 +24,7 @@ from typing import Final, TypeVar, assert_never
 from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
 from vgate.engine.insert import InsertRun
-from vgate.engine.judge import let_a_server_read
+from vgate.engine.judge import let_a_server_parse, let_a_server_read
 from vgate.engine.listings import LISTING
 from vgate.engine.maintenance import run_maintain
 from vgate.engine.output import AnswerCut, Output
@@ -430,6 +430,8 @@ class Conversation(FastPath):
         if cached.found.speaks:
             speak(call, self.keyspace_of(node))
         if cached.found.implicit_commit:
+            if session.in_transaction and isinstance(node, Pass) and call.execution is None and not self.is_apart(node):
+                await let_a_server_parse(call, self.place_of(node))
             await self.own.end(commit=True)
         self.begin_waiting(call)
         match node:

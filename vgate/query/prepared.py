@@ -260,7 +260,8 @@ class PreparedStatements:
         call = conversation.call(text, [], self._out(), None)
 
         async def prepare(where: Place, connection: BackendConnection) -> Handle:
-            handle = await connection.prepare(text_for(call, where, text))
+            changed = conversation.gate.cluster.tables_changed
+            handle = await connection.prepare(text_for(call, where, text), tables=changed)
             rename = columns_of(call, where)
             return handle if rename is None else replace(handle, columns=tuple(map(rename.renamed, handle.columns)))
 

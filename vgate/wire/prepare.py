@@ -17,12 +17,16 @@ from vgate.wire.packets import MalformedPacket
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A statement prepared on one server connection; the definitions are payloads of column definition packets."""
+    """A statement prepared on one server connection; the definitions are payloads of column definition packets.
+
+    ``tables``: how often tables had changed when it was asked for its description.
+    """
 
     id: int
     parameters: tuple[bytes, ...]
     columns: tuple[bytes, ...]
     warnings: int = 0
+    tables: int = 0
 
 
 class PrepareResponse:
