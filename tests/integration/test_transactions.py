@@ -598,3 +598,21 @@ def test_what_is_no_sql_commits_nothing(oracle: Oracle, sql: str) -> None:
     for statement in ("select @@in_transaction", "rollback", "select * from t"):
         if "@@" not in statement or oracle.cluster.plain.flavour is Flavour.MARIADB:
             oracle.both(statement)
+
+
+@pytest.mark.parametrize("change", [
+    "prepare s from 'set autocommit = 0'; execute s", "call off()", "create procedure again() call off(); call again()",
+])  # fmt: skip
+def test_autocommit_that_a_program_sets(oracle: Oracle, change: str) -> None:
+    oracle.both("use product")
+    for statement in ("create table t (id int primary key)", "create procedure off() set autocommit = 0"):
+        oracle.both(statement)
+    for statement in change.split("; "):
+        oracle.both(statement, ignore=["info"])
+    for statement in (
+        "insert into t values (1)", "select @@autocommit", "rollback", "insert into t values (2)", "select * from t",
+        "set autocommit = 1", "select @@autocommit", "insert into t values (3)", "rollback", "select * from t",
+    ):  # fmt: skip
+        oracle.both(statement)
+        states = [side.server_status & 3 for side in (oracle.vgate, oracle.plain)]
+        assert states[0] == states[1], statement

@@ -120,11 +120,23 @@ async def settle(
             session.insert_id = ok.insert_id
     if call.counts_found_rows or (call.insert_id_read and insert_id):
         await _keep_values(call, connection)
+    _follow_autocommit(call, place, connection, status)
     try:
         await follow_transaction(scope, place, connection, status)
     except SqlError:
         raise AnswerCut from None
     await let_go(call, place, connection, status)
+
+
+def _follow_autocommit(call: Call, place: Place, connection: BackendConnection, status: int) -> None:
+    """A program, or an EXECUTE, may have set autocommit on the server that the session is tied to."""
+    session = call.session
+    on = status & Status.AUTOCOMMIT != 0
+    if on != session.autocommit and place in call.scope.pinned:
+        change = {"autocommit": None if on else "0"}
+        same = connection.settings is session.settings
+        session.settings = session.settings.changed(change)
+        connection.settings = session.settings if same else connection.settings.changed(change)
 
 
 async def _keep_values(call: Call, connection: BackendConnection) -> None:
