@@ -1,7 +1,7 @@
 """Transactions through vgate: over shards and keyspaces, compared with one server, and what clients see of each other.
 
 Every test looks at the servers themselves for what was kept. What is waited for is always the thing itself: a row, a
-lock, a thread of a server.
+lock, a thread of a server. It is one thing: whatever begins and ends a transaction is asked of the same few tables.
 """
 
 from __future__ import annotations
