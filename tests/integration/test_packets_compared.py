@@ -318,6 +318,21 @@ def test_dates_and_times_are_stored_as_such(sides: Sides, name: str) -> None:
         check_rows(sides, "tci")
 
 
+def test_a_time_is_on_the_shard_of_what_is_stored(sides: Sides) -> None:
+    """Which is not what is written, for all that servers take."""
+    for written in ("time'-00:00:00'", "time'010:00:00'", "time'900:00:00'", "time'100:00:00'", "time'-01:00:00'",
+                    "date'2020-01-02'", "time'00:00:00.0'", "date'2020-1-3'"):  # fmt: skip
+        for mode in ("''", "default"):
+            sides.both(f"set sql_mode = {mode}")
+            answers = [query(side, f"replace into tci (k) values ({written})") for side in (sides.vgate, sides.plain)]
+            if answers[0][0].refused:
+                query(sides.plain, "delete from tci")
+                query(sides.vgate, "delete from tci")
+            else:
+                assert told_alike(*answers), (written, answers)
+            check_rows(sides, "tci")
+
+
 def test_what_is_no_date_is_compared_with_dates_of_several_shards(sides: Sides) -> None:
     """Which is an error of MySQL's where it is a literal, as is text that its character set does not have."""
     sides.both("insert into tdate (k, a) values ('2020-01-01', 1), ('2020-01-02', 2), ('2020-01-05', 3)")

@@ -13,7 +13,10 @@ import pymysql
 import pytest
 
 from tests.fix_oracle import Oracle, ask
+from tests.fix_servers import REPOSITORY, Cluster
+from tests.fix_vgate import USERS, StartVgate
 from tests.integration.asking import Connection, open_transactions, run, scripts, until
+from vgate.session.settings import _SESSION_ONLY
 
 UNSUPPORTED = 1235
 NO_BACKSLASH_ESCAPES, ANSI_QUOTES = 0x0200, 0x8000
@@ -368,3 +371,24 @@ def test_warnings_of_all_shards_are_kept(stocked: Oracle) -> None:
         run(stocked, "select 1")
     stocked.both("create table if not exists customer (customer_id bigint)")
     run(stocked, "show warnings; drop table if exists nosuch; show warnings")
+
+
+def test_a_variable_without_a_global_value_stays_with_its_client(fresh: Cluster, start_vgate: StartVgate) -> None:
+    """The next client gets the same connection to the server, and must be able to log in and ask."""
+    process = start_vgate((REPOSITORY / "vschema.yaml").read_text(), config=USERS + "pools: {max_connections: 1}\n")
+    known = 0
+    shown, everywhere = (
+        {str(row[0]).lower() for row in fresh.plain.query(f"show {which} variables")} for which in ("session", "global")
+    )
+    for name in sorted((_SESSION_ONLY | shown - everywhere) - {"gtid_next"}):
+        with closing(process.connect("product")) as connection:
+            before = ask(connection, f"select @@session.{name}")
+            values = ("1", "'1'", "80000", "'FULL'", "'FORCED'")
+            taken = any(ask(connection, f"set session {name} = {value}").error is None for value in values)
+            ask(connection, "select 1 from information_schema.schemata limit 1")
+        known += taken
+        with closing(process.connect("product")) as connection:
+            assert ask(connection, "set names latin1").error is None, name
+            after = ask(connection, f"select @@session.{name}")
+            assert not taken or name == "timestamp" or (after.rows, after.error) == (before.rows, before.error), name
+    assert known > 2

@@ -193,7 +193,7 @@ class BackendConnection(asyncio.Protocol):
         first; closing has no answer. ``tables``: how often tables have changed, where it is to be described as they are
         now.
         """
-        settings = self.settings if reading is None or reading is self.settings.reading else reading
+        settings = self.settings if reading is None else self.settings.kept_under(reading)
         key = (settings, text, types)
         handle = self.handles.pop(key, None) or self.handles.pop((settings, text, b""), None)
         if handle is not None and tables is not None and handle.tables < tables:

@@ -1,6 +1,6 @@
-"""What a server says of a statement that vgate cannot read.
+"""What a server says of a statement that vgate cannot read, or should not act upon before one has read it.
 
-It does not know why it could not be read.
+It does not know why it is asked.
 """
 
 from __future__ import annotations

@@ -299,6 +299,11 @@ def _binary(literal: Literal, column: ColumnType, purpose: Purpose) -> Answer:
 
 _DATES: Final = (LiteralKind.STRING, LiteralKind.DATE)
 _DATE: Final = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CLOCK: Final = re.compile(rb"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?")
+_TIME: Final = re.compile(rb"-?(?:[0-9]{2}|[1-7][0-9]{2}):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?")
+"""Of less than 800 hours: somewhat above, servers clip."""
+_NO_TIME: Final = re.compile(rb"-[0:.]+")
+"""Minus nothing, which is printed without its sign."""
 
 
 def _date(literal: Literal) -> Answer:
@@ -310,14 +315,17 @@ def _date(literal: Literal) -> Answer:
 
 
 def _is_printed(literal: Literal) -> bool:
-    """True for a date of the calendar written as servers print it, and for any MOMENT."""
+    """True for a date of the calendar, with a time of day or not, or a time, written as servers print it."""
     value = literal.value
-    if literal.kind is LiteralKind.MOMENT:
-        return True
-    if not isinstance(value, bytes) or not _DATE.fullmatch(value):
+    if not isinstance(value, bytes):
+        return False
+    if literal.kind is LiteralKind.MOMENT and b" " not in value:
+        return _TIME.fullmatch(value) is not None and _NO_TIME.fullmatch(value) is None
+    day, _, clock = value.partition(b" ")
+    if not _DATE.fullmatch(day) or (clock and not _CLOCK.fullmatch(clock)):
         return False
     try:
-        date.fromisoformat(value.decode("ascii"))
+        date.fromisoformat(day.decode("ascii"))
     except ValueError:
         return False
     return True

@@ -151,9 +151,7 @@ class FastPath:
         connection = self._connection_for(cached, keyspace_id)
         if connection is None:
             return None
-        settings = connection.settings
-        if settings.reading is not statement.reading:
-            settings = statement.reading
+        settings = connection.settings.kept_under(statement.reading)
         opening = connection.openings.get((settings, known.key))
         if opening is None:
             return self._execute_first(packet, statement, known.bound, connection, cached)
@@ -191,9 +189,7 @@ class FastPath:
     ) -> BackendConnection | None:
         """Relay an execution that does not begin as one before, on this connection."""
         text = statement.template.text
-        settings = connection.settings
-        if settings.reading is not statement.reading:
-            settings = statement.reading
+        settings = connection.settings.kept_under(statement.reading)
         handle = connection.handles.get((settings, text, bound.types))
         if handle is None:
             if self._pool is not None:

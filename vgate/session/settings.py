@@ -75,6 +75,10 @@ class Settings:
         values = {**self.values, **changes}
         return settings_of({name: value for name, value in values.items() if value is not None})
 
+    def kept_under(self, reading: Settings) -> Settings:
+        """What a handle is kept under that is made under these settings, but read as by ``reading``."""
+        return self if self.reading is reading else reading
+
     def read_as(self, reading: Settings) -> Settings:
         """These settings, under which a statement is read as under the others that ``reading`` is of."""
         return self if self.reading is reading else self.changed({**dict.fromkeys(_READING), **reading.values})

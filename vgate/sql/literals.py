@@ -35,7 +35,7 @@ class LiteralKind(Enum):
     HEX = "hex"  # bytes; x'..' and 0x.. are a string or a number, as the context wants
     BIT = "bit"  # bytes, likewise
     DATE = "date"  # bytes, date'...'
-    MOMENT = "moment"  # bytes, timestamp'...' and time'...' as servers print them
+    MOMENT = "moment"  # bytes, timestamp'...' and time'...' in full
     BOOLEAN = "boolean"  # int; the words TRUE and FALSE
     NULL = "null"  # None; the word, and \N
     OTHER = "other"  # None; no literal, or none that can be read for certain

@@ -119,7 +119,7 @@ def read_load(text: bytes, mode: LexMode) -> LoadHead:
     on_duplicate = reader.take(b"replace", b"ignore").decode()
     reader.need(b"into")
     reader.need(b"table")
-    name = _table(reader)
+    name = _dotted(reader)
     partitions = bool(reader.take(b"partition"))
     format_, charset, columns, sets, columns_at, columns_end = LoadFormat(), "", None, True, 0, 0
     if not xml and not partitions:
@@ -134,7 +134,7 @@ def read_load(text: bytes, mode: LexMode) -> LoadHead:
                     reader.skip_at, columns_at, columns_end)  # fmt: skip
 
 
-def _table(reader: _Reader) -> tuple[str, ...]:
+def _dotted(reader: _Reader) -> tuple[str, ...]:
     parts = [reader.name()]
     while reader.take(b"."):
         parts.append(reader.name())
@@ -190,7 +190,7 @@ def _columns(reader: _Reader) -> tuple[str, ...] | None:
             reader.at += 1
             names.append(reader.text[token.start : token.end].decode("utf-8", "replace"))
         else:
-            names.append(_table(reader)[-1])
+            names.append(_dotted(reader)[-1])
         if reader.take(b")"):
             return tuple(names)
         reader.need(b",")

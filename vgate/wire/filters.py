@@ -16,7 +16,7 @@ _ERR_SIZE: Final = 9 + 512
 
 
 class PacketFilter:
-    """Passes on each packet as ``head``, ``column``, ``end``, ``row`` or ``error`` return it, in the end all of them.
+    """Passes packets on as ``head``, ``column``, ``begin``, ``row``, ``end`` and ``error`` say; OKs as they come.
 
     ``columns_only``: the response is COM_FIELD_LIST's. Where ``whole_rows`` is False, only the beginning of long rows
     is given to ``row``, and the rest passed on if that was.
