@@ -309,26 +309,33 @@ _NO_TIME: Final = re.compile(rb"-[0:.]+")
 def _date(literal: Literal) -> Answer:
     """Only a date of the calendar, written as servers print it; what else they take for a date depends on modes."""
     value = literal.value
-    if literal.kind not in _DATES or not isinstance(value, bytes) or not _is_printed(literal):
+    if literal.kind not in _DATES or not isinstance(value, bytes) or not _is_day(value):
         return UNKNOWN
     return Known(value)
 
 
-def _is_printed(literal: Literal) -> bool:
-    """True for a date of the calendar, with a time of day or not, or a time, written as servers print it."""
-    value = literal.value
-    if not isinstance(value, bytes):
-        return False
-    if literal.kind is LiteralKind.MOMENT and b" " not in value:
-        return _TIME.fullmatch(value) is not None and _NO_TIME.fullmatch(value) is None
-    day, _, clock = value.partition(b" ")
-    if not _DATE.fullmatch(day) or (clock and not _CLOCK.fullmatch(clock)):
+def _is_day(text: bytes) -> bool:
+    """True for a date of the calendar, as servers print it."""
+    if not _DATE.fullmatch(text):
         return False
     try:
-        date.fromisoformat(day.decode("ascii"))
+        date.fromisoformat(text.decode("ascii"))
     except ValueError:
         return False
     return True
+
+
+def _is_printed(literal: Literal) -> bool:
+    """True for a DATE or MOMENT that is written as servers print it."""
+    value = literal.value
+    if not isinstance(value, bytes):
+        return False
+    if literal.kind is LiteralKind.DATE:
+        return _is_day(value)
+    day, space, clock = value.rpartition(b" ")
+    if space:
+        return _is_day(day) and _CLOCK.fullmatch(clock) is not None
+    return _TIME.fullmatch(clock) is not None and _NO_TIME.fullmatch(clock) is None
 
 
 def _as_meant(literal: Literal) -> Answer:

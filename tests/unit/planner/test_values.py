@@ -333,6 +333,20 @@ def test_dates() -> None:
             assert answer(raw, DATE, XXHASH, purpose) == UNKNOWN
 
 
+@pytest.mark.parametrize(("raw", "stored"), [
+    (b"date'2020-02-29'", b"2020-02-29"), (b"timestamp'2020-01-02 03:04:05.6'", b"2020-01-02 03:04:05.6"),
+    (b"time'-01:02:03'", b"-01:02:03"), (b"TIME'100:00:00'", b"100:00:00"), (b"time'00:00:00'", b"00:00:00"),
+    (b"date'2021-02-29'", None), (b"date'2020-1-2'", None), (b"timestamp'2021-02-29 00:00:00'", None),
+    (b"timestamp'2020-01-02 24:00:00'", None), (b"time'-00:00:00.0'", None), (b"time'010:00:00'", None),
+    (b"time'838:59:59'", None), (b"time'1:02:03'", None), (b"timestamp'2020-01-02'", None),
+])  # fmt: skip
+def test_dates_and_times_in_text(raw: bytes, stored: bytes | None) -> None:
+    """They are stored as they are printed, and compared as what they are."""
+    column = text("utf8mb4_0900_bin", "varchar(40)", 40)
+    assert insert(raw, column, XXHASH) == (UNKNOWN if stored is None else Known(stored))
+    assert compare(raw, column, XXHASH) == UNKNOWN
+
+
 def test_columns_that_nobody_knows() -> None:
     assert compare(b"5", ANY) == insert(b"5", ANY) == Known(5)
     assert compare(b"-5", ANY) == Known(-5)
