@@ -600,6 +600,28 @@ def test_what_is_no_sql_commits_nothing(oracle: Oracle, sql: str) -> None:
             oracle.both(statement)
 
 
+@pytest.mark.parametrize("sql", [
+    "alter table customer nonsense", "alter table customer add", "alter table customer add column",
+    "alter table customer add a int,", "alter table customer add a int,, add b int", "alter table customer ,add a int",
+    "alter table customer add (a int,,b int)", "alter table customer add (,a int)", "alter table customer add (a int,)",
+    "alter table customer add ()", "alter table customer modify", "alter table customer engine = nonsense",
+    "truncate customer nonsense", "analyze table customer nonsense", "check table customer nonsense",
+    "drop table if exists nosuch nonsense", "drop index customer", "rename table customer to",
+    "create unique index on customer", "create table nosuchdb.x (a int)", "create table nosuchdb.x nonsense",
+    "alter table customer add index (nosuch)",
+])  # fmt: skip
+def test_what_is_no_sql_commits_nothing_on_shards(oracle: Oracle, sql: str) -> None:
+    oracle.both("use customer")
+    for statement in ("begin", "insert into customer (customer_id, uname) values (77, 'x'), (78, 'y')"):
+        oracle.both(statement, ignore=["insert_id"])
+    mine, theirs = (ask(side, sql) for side in (oracle.vgate, oracle.plain))
+    assert (mine.error or (0,))[0] == (theirs.error or (0,))[0]
+    oracle.both("rollback")
+    oracle.both("select * from customer where customer_id in (77, 78)", ordered=False)
+    for statement in ("delete from customer where customer_id in (77, 78)", "show columns from customer"):
+        oracle.both(statement, ignore=["columns"])
+
+
 @pytest.mark.parametrize("change", [
     "prepare s from 'set autocommit = 0'; execute s", "call off()", "create procedure again() call off(); call again()",
 ])  # fmt: skip

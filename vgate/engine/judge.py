@@ -12,23 +12,23 @@ from vgate.engine.rename import text_for
 from vgate.errors import ServerError
 from vgate.transactions.scope import Place
 
-_NO_SQL: Final = frozenset({1064, 4161})
-"""The errors of parsers: no SQL, and (MariaDB) no type."""
+_NO_SQL: Final = frozenset({1064, 1286, 4161})
+"""The errors of parsers: no SQL, no engine (of MySQL's: MariaDB's does not look), no type (of MariaDB's)."""
 
 
-async def let_a_server_parse(call: Call, place: Place) -> None:
+async def let_a_server_parse(call: Call, place: Place, text: bytes) -> None:
     """A statement that is no SQL does not end the transaction, as any other of its kind does, even if it fails.
 
     Raises ServerError for what cannot be parsed.
     """
     try:
-        await let_a_server_read(call, place)
+        await let_a_server_read(call, place, text)
     except ServerError as error:
         if error.errno in _NO_SQL:
             raise
 
 
-async def let_a_server_read(call: Call, place: Place) -> None:
+async def let_a_server_read(call: Call, place: Place, text: bytes) -> None:
     """A statement that sqlglot does not read may be no SQL at all: PREPARE tells, and runs nothing.
 
     Raises ServerError with the server's own complaint. The text travels as a variable's value, so that no
@@ -36,7 +36,7 @@ async def let_a_server_read(call: Call, place: Place) -> None:
     """
     connection = await call.scope.take(place)
     try:
-        await connection.query(f"SET @vgate_statement = x'{text_for(call, place, call.text).hex()}'")
+        await connection.query(f"SET @vgate_statement = x'{text_for(call, place, text).hex()}'")
         try:
             await connection.query("PREPARE vgate_statement FROM @vgate_statement")
             await connection.query("DEALLOCATE PREPARE vgate_statement")

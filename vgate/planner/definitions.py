@@ -157,7 +157,9 @@ def number_after(words: Words, ahead: int) -> int | None:
 def span_of(words: Words, part: range) -> Span:
     """Where these tokens stand in the text."""
     if not part:
-        return 0, 0
+        behind = words.token(part.start - words.at)
+        at = len(words.text) if behind is None else behind.start
+        return at, at
     first, last = words.token(part.start - words.at), words.token(part.stop - 1 - words.at)
     assert first is not None
     assert last is not None

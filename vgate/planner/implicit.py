@@ -393,7 +393,7 @@ def _alter(words: Words, keyspace: str | None, vschema: VSchema) -> Definition |
         _check_unlisted(words, parts, name)
         return None
     made = _Altered(rules, words)
-    pieces = [piece for piece in map(made.part, parts) if piece]
+    pieces = [piece for piece in map(made.part, parts) if piece is not None]
     whole = span_of(words, range(parts[0].start, parts[-1].stop)) if parts else (0, 0)
     text = _spliced(words.text, whole, pieces) if parts else words.text
     return Definition(
@@ -426,8 +426,8 @@ class _Altered:
         self.adds = False
         self.several = False
 
-    def part(self, part: range) -> bytes:
-        """What the shards are sent of a part."""
+    def part(self, part: range) -> bytes | None:
+        """What the shards are sent of a part; None for nothing."""
         words, rules = self.words, self.rules
         words.at = part.start
         verb = words.word()
@@ -435,7 +435,7 @@ class _Altered:
         if verb == "auto_increment" and rules.bound:
             words.at = part.start
             self.restart = number_after(words, 1)
-            return self._whole(part) if self.adds else b""
+            return self._whole(part) if self.adds else None
         if verb == "add":
             return self._add(part)
         if verb in ("modify", "change"):

@@ -24,7 +24,7 @@ from typing import Final, TypeVar, assert_never
 from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
 from vgate.engine.insert import InsertRun
-from vgate.engine.judge import let_a_server_parse, let_a_server_read
+from vgate.engine.judge import let_a_server_read
 from vgate.engine.listings import LISTING
 from vgate.engine.maintenance import run_maintain
 from vgate.engine.output import AnswerCut, Output
@@ -39,6 +39,7 @@ from vgate.errors import (
     EMPTY_QUERY,
     NO_DATABASE,
     NO_SUCH_TABLE,
+    UNKNOWN_KEYSPACE,
     UNREADABLE,
     UNSUPPORTED,
     SqlError,
@@ -73,6 +74,7 @@ from vgate.query.catalog import Catalog
 from vgate.query.clients import Clients
 from vgate.query.fast import LONG, Client, FastPath
 from vgate.query.gate import Gate
+from vgate.query.implicit_commit import commit_before
 from vgate.query.insert_query import insert_query
 from vgate.query.loads import load
 from vgate.query.named import NAMING, NamedStatements
@@ -274,7 +276,7 @@ class Conversation(FastPath):
         for place in self.scope.pinned:
             return await run_single(self.call(text, [], out, None), place, text, Access.WRITE)
         if bare(text, self.lexer).lower() not in (b"unlock tables", b"unlock table"):
-            await let_a_server_read(self.call(text, [], out, None), self.own.place())
+            await let_a_server_read(self.call(text, [], out, None), self.own.place(), text)
         self.session.diagnostics, self.session.row_count = [], 0
         out.ok()
         return True
@@ -418,9 +420,11 @@ class Conversation(FastPath):
         node = cached.plan
         if isinstance(node, Refuse):
             if node.error.fault is UNREADABLE:
-                await let_a_server_read(call, (self.keyspace(), self.any_index))
+                await let_a_server_read(call, (self.keyspace(), self.any_index), call.text)
             if node.error.fault is UNSUPPORTED:
                 self.check_ties(cached)
+            if node.error.fault is UNKNOWN_KEYSPACE and cached.found.implicit_commit:  # servers commit first
+                await commit_before(self, call, node)
             raise node.error
         if self.restricted:
             grants.check(session.login, node)
@@ -430,9 +434,7 @@ class Conversation(FastPath):
         if cached.found.speaks:
             speak(call, self.keyspace_of(node))
         if cached.found.implicit_commit:
-            if session.in_transaction and isinstance(node, Pass) and call.execution is None and not self.is_apart(node):
-                await let_a_server_parse(call, self.place_of(node))
-            await self.own.end(commit=True)
+            await commit_before(self, call, node)
         self.begin_waiting(call)
         match node:
             case Pass():

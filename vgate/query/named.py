@@ -205,7 +205,7 @@ class NamedStatements:
             place = (target, conversation.any_index)
         else:
             raise planned.plan.error if planned.plan.error.fault is not UNREADABLE else NO_DATABASE()
-        await let_a_server_read(call, place)
+        await let_a_server_read(call, place, call.text)
         if isinstance(planned.plan, Refuse) and recognise(template.stand_in, conversation.mode) is None:
             raise planned.plan.error
 

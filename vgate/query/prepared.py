@@ -238,7 +238,7 @@ class PreparedStatements:
             case Refuse(error=error):
                 if error.fault in (SYNTAX, UNREADABLE) and target.keyspace is not None:  # in the server's own words
                     call = conversation.call(template.text, [], self._out(), None)
-                    await let_a_server_read(call, (target.keyspace, conversation.any_index))
+                    await let_a_server_read(call, (target.keyspace, conversation.any_index), call.text)
                 raise error
             case VindexRows(keyspace=keyspace):
                 text = without_rows(template.stand_in, conversation.mode, len(template.parts[0]))

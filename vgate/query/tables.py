@@ -100,6 +100,11 @@ class TableStatements:
             await self._renamed(ddl.renames, plan)
         give_done(call, answer)
 
+    def text_for_shards(self, call: Call, plan: EveryShard) -> bytes:
+        """The statement without what only vgate reads of it. Raises VgateError for what is refused."""
+        definition = read_definition(call.text, call.mode, plan.keyspace, self._cluster.vschema)
+        return call.text if definition is None else definition.text
+
     # -- CREATE and ALTER -----------------------------------------------------------------------------------------
 
     async def _define(self, call: Call, plan: EveryShard, definition: TableDefinition) -> Ok:
