@@ -12,6 +12,7 @@ import pytest
 
 from tests.fix_oracle import Oracle, ask
 from tests.integration.asking import Connection, Later, run, scripts, until, working
+from vgate.sql.versioned import Flavour
 
 LOST = 2013
 
@@ -219,3 +220,29 @@ def test_what_a_stored_function_leaves_behind_is_nobody_elses(
         assert ask(other, "select @@time_zone, n from product where id = 1").rows[0][0] == "SYSTEM"
     for other in others:
         assert ask(other, "select @left_behind").rows == ((None,),)
+
+
+@pytest.mark.parametrize("statement", [
+    "begin", "commit", "rollback", "commit and chain", "rollback release", "savepoint a", "release savepoint a",
+    "create table nn (a int)", "lock tables t write", "flush tables", "analyze table t", "set transaction read only",
+    "start transaction read only", "drop table if exists nosuch", "create database nosuch",
+])  # fmt: skip
+def test_nothing_but_xa_ends_an_xa_transaction(oracle: Oracle, statement: str) -> None:
+    oracle.both("use product")
+    oracle.both("create table t (a int primary key)")
+    prepared = "do 0" if oracle.cluster.plain.flavour is Flavour.MYSQL else statement  # MySQL's session is free by then
+    for sql in (
+        "xa start 'q'", "insert into t values (1)", statement, "insert into t values (2)", "xa end 'q'", statement,
+        "xa prepare 'q'", prepared, "xa commit 'q'", "select * from t", "begin", "insert into t values (3)", "rollback",
+        "select * from t",
+    ):  # fmt: skip
+        oracle.both(sql, ignore=["info"])
+
+
+def test_an_xa_transaction_is_of_one_server(stocked: Oracle) -> None:
+    vgate = stocked.vgate
+    for sql in ("use product", "create table t (a int primary key)", "xa start 'x'", "insert into t values (1)"):
+        assert ask(vgate, sql).error is None
+    stocked.refused("select * from customer.customer", "within XA on product/-")
+    for sql in ("xa end 'x'", "xa rollback 'x'", "select * from customer.customer"):
+        assert ask(vgate, sql).error is None

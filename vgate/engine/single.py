@@ -18,7 +18,7 @@ from vgate.engine.rename import columns_of
 from vgate.errors import BACKEND_LOST, ServerError, SqlError, VgateError
 from vgate.planner.plan import Access
 from vgate.session.session import Diagnostic
-from vgate.transactions.scope import Place, Scope
+from vgate.transactions.scope import XA, Place, Scope
 from vgate.wire.constants import Capability, Status
 from vgate.wire.filters import OutsLeftOut, PacketFilter
 from vgate.wire.packets import Ok, read_err, read_ok
@@ -65,6 +65,8 @@ async def run_single(
             await settle(call, place, connection, response, insert_id=edit_ok is None)
             if call.assigns is not None:
                 await call.assigns(connection)
+            if call.pins == XA:
+                call.scope.follow_xa(place)
             if once:
                 await use_up(call, place, connection, failed=failed)
             return not failed

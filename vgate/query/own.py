@@ -111,6 +111,7 @@ class OwnStatements:
             case Begin(modifiers=modifiers):
                 if session.in_transaction:
                     modifiers = self._as_before(modifiers)
+                    await self.scope.check_ends(commit=True)
                     await self.scope.commit()
                 session.savepoints = []
                 await self.scope.begin(modifiers, self._targets())
@@ -167,6 +168,7 @@ class OwnStatements:
     async def end(self, *, commit: bool) -> None:
         """COMMIT or ROLLBACK, which also drop what SET TRANSACTION said where no transaction has begun."""
         if self.session.in_transaction:
+            await self.scope.check_ends(commit=commit)
             await (self.scope.commit() if commit else self.scope.rollback())
         self.session.isolation_once = ()
         self.session.savepoints = []

@@ -14,7 +14,7 @@ from typing import Final
 from vgate.engine.call import Call
 from vgate.planner.functions import foreign_function
 from vgate.sql.lexer import Lexer, TokenKind
-from vgate.transactions.scope import AT_HOME
+from vgate.transactions.scope import AT_HOME, XA
 
 _TIES: Final = re.compile(
     rb"""
@@ -40,7 +40,7 @@ _NAMES: Final = {
     "role": "SET ROLE or RESOURCE GROUP",
     "program": "a stored program",
     "variable": "a user variable",
-    "xa": "XA",
+    "xa": XA,
     "previous": "the last value of a server's sequence",
 }
 FOUND_ROWS: Final = "SQL_CALC_FOUND_ROWS"

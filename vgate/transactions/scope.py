@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from vgate.backend.cluster import Cluster
 from vgate.backend.connection import BackendConnection
-from vgate.errors import BACKEND_LOST, PARTIAL_COMMIT, TRANSACTION_BROKEN, UNSUPPORTED, SqlError
+from vgate.errors import BACKEND_LOST, PARTIAL_COMMIT, TRANSACTION_BROKEN, UNSUPPORTED, ServerError, SqlError
 from vgate.session.session import Session
 from vgate.sql.literals import SWE7_LETTERS
 from vgate.wire.constants import Status
@@ -35,6 +35,8 @@ STATEMENT_SAVEPOINT: Final = "vgate_statement"
 _LONGEST: Final = 64
 AT_HOME: Final = frozenset({"a user variable", "a stored program", "PREPARE"})
 """Ties of which user variables are a part, or may be."""
+
+XA: Final = "XA"
 
 SNAPSHOT: Final = "WITH CONSISTENT SNAPSHOT"
 
@@ -57,6 +59,7 @@ class Scope:
         self._ours: set[BackendConnection] = set()
         self.hidden = False
         self.broken = False
+        self.xa: Place | None = None  # where an XA transaction is open: nobody but XA's own statements can end it
         self.home: Place | None = None  # where the session's user variables live, if not among its settings alone
 
     @property
@@ -106,6 +109,8 @@ class Scope:
         """The connection held for ``place``, or one of its pool's. Raises as ``take``, but for what servers refuse."""
         if self.broken:
             raise TRANSACTION_BROKEN()
+        if self.xa not in (None, place):
+            raise UNSUPPORTED(construct=f"a statement on {self._label(place)} within XA on {self._label(self.xa)}")
         connection = self.held.get(place)
         if connection is not None and not connection.usable:
             self.drop(place)
@@ -234,6 +239,8 @@ class Scope:
         if connection is not None:
             self._ours.discard(connection)
         self.pinned.discard(place)
+        if place == self.xa:
+            self.xa = None
         if place == self.home:
             self.home = None
             self.session.forget_variables()
@@ -274,7 +281,17 @@ class Scope:
                 await self.rollback()
                 raise
 
+    def follow_xa(self, place: Place) -> None:
+        """A statement of XA has run on ``place``."""
+        self.xa = place if place in self.begun else None
+
     # -- ending ---------------------------------------------------------------------------------------------------
+
+    async def check_ends(self, *, commit: bool) -> None:
+        """Raises ServerError within XA (1399): neither COMMIT nor ROLLBACK ends it, and it goes on."""
+        connection = None if self.xa is None else self.held.get(self.xa)
+        if connection is not None and connection.usable:
+            await connection.query("COMMIT" if commit else "ROLLBACK")
 
     async def commit(self) -> None:
         """Commit on every shard of the transaction: the one that joined first by itself, then all others at once.
@@ -343,6 +360,7 @@ class Scope:
 
     def _finish(self) -> None:
         self.begun.clear()
+        self.xa = None
         self.hidden = False
         self.broken = False
         self.session.end()
@@ -373,8 +391,9 @@ class Scope:
         places = [place for place in self.held if place in self.begun]
         try:
             await self._together(places, statement)
-        except BaseException:
-            await self._break()
+        except BaseException as error:
+            if len(places) > 1 or not isinstance(error, ServerError):  # one server alone has just said no
+                await self._break()
             raise
 
     async def mark(self, places: list[Place]) -> None:
