@@ -23,10 +23,10 @@ from pymysql.constants import CLIENT
 
 from tests.fix_servers import Cluster
 from tests.fix_vgate import USERS, VgateProcess
-from tests.integration.comparing import Parameter, Result, prepared, query
+from tests.integration.comparing import Parameter, Result, execution, payloads, prepared, query, results
 from tests.integration.conftest import empty, serve
 from tests.integration.making import TABLES, VINDEXES, Maker
-from tests.integration.raw import Raw
+from tests.integration.raw import PREPARE, Raw
 from vgate.vindex.registry import make_vindex
 
 NOT_NULL = 1048
@@ -352,3 +352,27 @@ def test_a_decimal_that_is_no_number_is_refused(sides: Sides) -> None:
     [_, answer] = prepared(sides.vgate, "select k from tci where k = ?", [BAD_DECIMAL])
     assert answer.refused
     assert query(sides.vgate, "select 1") == query(sides.plain, "select 1")
+
+
+@pytest.mark.parametrize("statement", [
+    "select n from numbers where n > ?", "select ? * 1", "select n + ? from numbers",
+    "select n from numbers where d > ?",
+])  # fmt: skip
+def test_texts_that_one_client_binds_decide_nothing_else(sides: Sides, many: VgateProcess, statement: str) -> None:
+    """MySQL takes them for numbers by their value, and the statement for one about such numbers from then on."""
+    sides.both("use product")
+    sides.both("create table numbers (n int, d decimal(10, 2))")
+    sides.both("insert into numbers values (3, 3.5), (4, 4)")
+    texts = ["3", "-3", "3.5", "3.5x", "1e0", "abc", " 3", "", "99999999999999999999", "-0", "3"]
+    with closing(many.connect("product")) as other:
+        for text in texts:
+            value = Parameter(0xFD, 0, bytes([len(text)]) + text.encode())
+            prepared(Raw(other), statement, [Parameter(0xFD, 0, b"\x042.25")])
+            mine, theirs = (prepared(side, statement, [value]) for side in (sides.vgate, sides.plain))
+            assert told_alike(mine, theirs), (text, mine, theirs)
+    answers = []
+    for side in (sides.vgate, sides.plain):
+        number = int.from_bytes(next(payloads(side.ask(PREPARE + statement.encode())))[1:5], "little")
+        values = [Parameter(0xFD, 0, bytes([len(text)]) + text.encode()) for text in texts]
+        answers.append([results(side.ask(execution(number, [value]))) for value in values])
+    assert all(told_alike(mine, theirs) for mine, theirs in zip(*answers, strict=True)), answers

@@ -25,6 +25,7 @@ from vgate.errors import BACKEND_LOST, BACKEND_UNREACHABLE, ServerError, SqlErro
 from vgate.session.settings import NO_SETTINGS, Settings, difference, forgets, variable_statements
 from vgate.session.uservars import quoted_name
 from vgate.vschema.model import Address
+from vgate.wire.binary import NO_KIND, Kind
 from vgate.wire.constants import MAX_PAYLOAD, Capability, Command
 from vgate.wire.packets import MalformedPacket, Ok, frame, read_err, read_lenenc, read_ok, read_text_row
 from vgate.wire.prepare import Handle, PrepareResponse
@@ -101,7 +102,7 @@ class BackendConnection(asyncio.Protocol):
         self.thread_id = thread_id
         self.settings: Settings = NO_SETTINGS
         self._usual = self.response = Response()
-        self.handles: dict[tuple[Settings, bytes, bytes], Handle] = {}
+        self.handles: dict[tuple[Settings, bytes, Kind], Handle] = {}
         self.openings: dict[tuple[Settings, bytes], bytes] = {}  # how executions begin: see ``open_as``
         self.sink: Sink | None = None
         self._asker: Asker | None = None
@@ -183,19 +184,19 @@ class BackendConnection(asyncio.Protocol):
         return answer.values() if isinstance(answer, Rows) else []
 
     async def prepare(
-        self, text: bytes, types: bytes = b"", reading: Settings | None = None, tables: int | None = None
+        self, text: bytes, kind: Kind = NO_KIND, reading: Settings | None = None, tables: int | None = None
     ) -> Handle:
         """The server's handle of a statement, prepared under the settings it carries now. Raises what ``command`` does.
 
-        ``reading``: but for those, where it is to be read as under others. ``types``: those of the parameters it is to
-        be executed with. MySQL takes a parameter for what it was first bound to, and compares later ones as such: what
-        one client bound must not decide for another. At most ``HANDLES`` are kept, the least recently used is closed
+        ``reading``: but for those, where it is to be read as under others. ``kind``: that of the parameters it is to be
+        executed with. MySQL takes a parameter for what it was first bound to, and compares later ones as such: what one
+        client bound must not decide for another. At most ``HANDLES`` are kept, the least recently used is closed
         first; closing has no answer. ``tables``: how often tables have changed, where it is to be described as they are
         now.
         """
         settings = self.settings if reading is None else self.settings.kept_under(reading)
-        key = (settings, text, types)
-        handle = self.handles.pop(key, None) or self.handles.pop((settings, text, b""), None)
+        key = (settings, text, kind)
+        handle = self.handles.pop(key, None) or self.handles.pop((settings, text, NO_KIND), None)
         if handle is not None and tables is not None and handle.tables < tables:
             self._close_handle(handle)
             handle = None
@@ -250,6 +251,8 @@ class BackendConnection(asyncio.Protocol):
     async def carry(self, wanted: Settings, *, held: bool = False) -> None:
         """Bring the server session to ``wanted``. Raises ServerError where the server refuses it.
 
+        Where it refuses to take back what another client has set, it starts over.
+
         ``held``: there is more on it than settings, so that it cannot start over.
         """
         if forgets(self.settings, wanted):
@@ -259,7 +262,13 @@ class BackendConnection(asyncio.Protocol):
                 await self.start_over()
         statement = difference(self.settings, wanted)
         if statement:
-            await self.query(statement)
+            try:
+                await self.query(statement)
+            except ServerError:
+                if held or self.settings is NO_SETTINGS:
+                    raise
+                await self.start_over()
+                await self.query(difference(NO_SETTINGS, wanted) or "DO 0")
         if wanted.variables:
             await self._assign(wanted)
         self.settings = wanted

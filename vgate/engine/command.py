@@ -25,9 +25,9 @@ async def command_for(
     if execution is None:
         return frame(bytes([Command.QUERY]) + text_for(call, place, text))
     cursor = execution.cursor if opens else None
-    given, types, reading = text_for(call, place, execution.text), execution.bound.types, execution.reading
+    given, kind, reading = text_for(call, place, execution.text), execution.bound.kind, execution.reading
     if cursor is None:
-        handle = await connection.prepare(given, types, reading)
+        handle = await connection.prepare(given, kind, reading)
     else:
         handle = await cursor.prepare(place, connection, given, reading)
     number = handle.id.to_bytes(4, "little")

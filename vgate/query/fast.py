@@ -190,7 +190,7 @@ class FastPath:
         """Relay an execution that does not begin as one before, on this connection."""
         text = statement.template.text
         settings = connection.settings.kept_under(statement.reading)
-        handle = connection.handles.get((settings, text, bound.types))
+        handle = connection.handles.get((settings, text, bound.kind))
         if handle is None:
             if self._pool is not None:
                 self._pool.release(connection)

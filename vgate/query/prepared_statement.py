@@ -19,7 +19,7 @@ from vgate.sql.sequences import SequenceStatement
 from vgate.sql.statements import Statement
 from vgate.sql.versioned import Flavour
 from vgate.wire.binary import Execution as Bound
-from vgate.wire.binary import MissingValues, Types, UnboundTypes, UnknownType, read_execution
+from vgate.wire.binary import MissingValues, Types, UnboundTypes, UnknownType, fractions_of, read_execution
 from vgate.wire.packets import MalformedPacket
 
 _SENT_AHEAD: Final = {
@@ -58,7 +58,8 @@ Own = Statement | Asking | Attributed | ByRow | Mixed | SequenceLook | SequenceS
 
 @dataclass(slots=True)
 class PreparedStatement:
-    """What a client prepared. ``types`` are those of its last execution, which it need not repeat.
+    """What a client prepared. ``types`` are those of its last execution, which it need not repeat;
+    ``fractions`` the numbers of parameters that MySQL has taken for DECIMAL since they have these.
 
     ``own``: the statement if the session answers it itself. ``long_data``: values sent ahead, by parameter.
     ``flavour``: whose errors answer what cannot be read. ``target``, ``mode`` and ``reading``: where it was prepared,
@@ -73,6 +74,7 @@ class PreparedStatement:
     reading: Settings
     own: Own | None = None
     types: Types | None = None
+    fractions: frozenset[int] = frozenset()
     long_data: dict[int, bytearray] = field(default_factory=dict)
     cursor: Cursor | None = None
 
@@ -107,6 +109,10 @@ class PreparedStatement:
             if isinstance(error, UnboundTypes | UnknownType) or (mariadb and isinstance(error, MissingValues)):
                 raise WRONG_ARGUMENTS() from None
             raise MALFORMED(what=str(error)) from None
+        if self.flavour is Flavour.MYSQL:
+            found = fractions_of(bound.parameters)
+            self.fractions = found | self.fractions if bound.types == self.types else found
+            bound = bound._replace(fractions=self.fractions) if self.fractions else bound
         self.types = bound.types
         return bound
 

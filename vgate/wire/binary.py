@@ -6,6 +6,7 @@ bytes that came. It does not know statements, nor SQL.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -31,6 +32,12 @@ Types = bytes
 """Two bytes for each parameter: type, and 0x80 for unsigned. As they stand in the packet."""
 
 
+Kind = tuple[Types, frozenset[int]]
+"""By what a server's handle is shaped once it was executed: see ``Execution``."""
+
+NO_KIND: Final[Kind] = b"", frozenset()
+
+
 class Parameter(NamedTuple):
     """One bound value. ``value`` has no length in front; None is NULL."""
 
@@ -48,7 +55,9 @@ class Parameter(NamedTuple):
 
 
 class Execution(NamedTuple):
-    """A COM_STMT_EXECUTE, read. ``values_at``: where its values stand in the payload."""
+    """A COM_STMT_EXECUTE, read. ``values_at``: where its values stand in the payload. ``fractions``: the numbers of
+    those parameters that MySQL has taken for more than texts (``fractions_of``).
+    """
 
     statement_id: int
     flags: int
@@ -56,6 +65,12 @@ class Execution(NamedTuple):
     bitmap: bytes
     values_at: int
     parameters: list[Parameter]
+    fractions: frozenset[int] = frozenset()
+
+    @property
+    def kind(self) -> Kind:
+        """What a server's handle that was executed so is shaped by."""
+        return self.types, self.fractions
 
 
 NOTHING_BOUND: Final = Execution(0, 0, b"", b"", 0, [])
@@ -109,6 +124,33 @@ def read_execution(
             value, at = read_value(payload, at, kind)
             parameters.append(Parameter(kind, unsigned, value))
     return Execution(statement_id, flags, types, bitmap, values_at, parameters)
+
+
+_TEXTS: Final = frozenset({0x0F, *range(0xF9, 0xFF)})
+_NUMBER: Final = re.compile(rb"\s*(?P<sign>[+-]?)(?P<whole>\d*)(?P<rest>\.?\d*(?:e[+-]?\d+)?)\s*", re.I)
+
+
+def fractions_of(parameters: Sequence[Parameter]) -> frozenset[int]:
+    """Which texts MySQL takes for a DECIMAL where it expects a number (9.7, measured): numbers that are no BIGINT of
+    zero or more. What else begins like a number, or like none, it takes for a BIGINT.
+    """
+    return frozenset(
+        at
+        for at, one in enumerate(parameters)
+        if one.type in _TEXTS and one.value is not None and _is_fraction(one.value)
+    )
+
+
+def _is_fraction(text: bytes) -> bool:
+    found = _NUMBER.fullmatch(text)
+    if found is None or not any(byte in b"0123456789" for byte in found["whole"] + found["rest"]):
+        return False
+    whole = found["whole"].lstrip(b"0")
+    if found["rest"]:
+        return True
+    if found["sign"] == b"-":
+        return whole != b""
+    return len(whole) > 19 or int(whole or 0) >= 1 << 63
 
 
 def integer_reader(kind: int, flags: int) -> Callable[[bytes, int], tuple[int]] | None:
