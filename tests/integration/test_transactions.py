@@ -638,3 +638,24 @@ def test_autocommit_that_a_program_sets(oracle: Oracle, change: str) -> None:
         oracle.both(statement)
         states = [side.server_status & 3 for side in (oracle.vgate, oracle.plain)]
         assert states[0] == states[1], statement
+
+
+@pytest.mark.parametrize("sql", [
+    "select nosuch from customer", "select * from nosuch", "update customer set nosuch = 1", "select a.b from customer",
+    "update customer set uname = repeat('x', 300)", "delete from customer where nosuch = 1",
+    "select n, count(nosuch) from customer group by n", "select n from customer order by nosuch",
+    "select (select 1 union select 2) from customer", "select json_extract(uname, 'x') from customer",
+    "insert into customer (customer_id, uname) values (1, repeat('x', 300)), (2, 'y')",
+    "select c.n from customer c join customer d on c.nosuch = d.x",
+    "select n from customer union select n, n from customer",
+    "insert into customer (customer_id, nosuch) values (1, 1), (2, 2)", "select max(n) from customer where max(n) > 1",
+])  # fmt: skip
+def test_a_statement_that_fails_begins_a_transaction_where_one_server_does(oracle: Oracle, sql: str) -> None:
+    for statement in (
+        "insert into customer (customer_id, uname) values (1, 'a'), (2, 'b'), (3, 'c')", "set autocommit = 0", sql,
+        "do 0", "select count(*) from customer", sql, "do 0", "rollback", sql, "commit", "do 0",
+    ):  # fmt: skip
+        oracle.both(statement, ignore=["insert_id", "warnings"])
+        if statement == "do 0":
+            states = [side.server_status & IN_TRANSACTION for side in (oracle.vgate, oracle.plain)]
+            assert states[0] == states[1], sql

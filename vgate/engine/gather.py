@@ -21,6 +21,7 @@ from typing import Final
 from vgate.backend.cluster import address_of
 from vgate.backend.connection import BackendConnection, packets_of
 from vgate.backend.schema import read_table
+from vgate.engine.beginning import begun
 from vgate.engine.call import Call
 from vgate.engine.command import command_for
 from vgate.engine.gathered_rows import Column, NotGathered, RowCutter, column_of, row_of
@@ -72,13 +73,15 @@ Shards = Mapping[Gathered, list[Place]]
 
 async def run_gather(call: Call, keyspace: str, gather: Gather, shards: Shards, limits: GatherLimits) -> bool:
     """Answer a query from the rows of several shards. Raises SqlError for whatever keeps it from being answered."""
-    session = call.session
-    if not session.autocommit and not session.in_transaction:
-        session.begin()
-    work = _Gathering(call, keyspace, gather, shards, limits)
+    async with begun(call):
+        await _run(call, _Gathering(call, keyspace, gather, shards, limits), (keyspace, 0))
+    return True
+
+
+async def _run(call: Call, work: _Gathering, place: Place) -> None:
     try:
         await work.load()
-        await _answer(call, (keyspace, 0), work)
+        await _answer(call, place, work)
     except (NotGathered, NotTemporary) as error:
         raise UNSUPPORTED(construct=f"{error} in a query over several shards") from None
     except ServerError as error:
@@ -90,7 +93,6 @@ async def run_gather(call: Call, keyspace: str, gather: Gather, shards: Shards, 
         ) from None
     finally:
         work.close()
-    return True
 
 
 async def prepare_gathered(call: Call, keyspace: str, gather: Gather) -> Handle:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from vgate.backend.connection import BackendConnection
+from vgate.engine.beginning import begun
 from vgate.engine.call import Call
 from vgate.engine.clock import one_clock
 from vgate.engine.command import command_for
@@ -129,9 +130,12 @@ class ShardStream:
 
 async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
     """Run a read on several shards and give the client all rows, those of the first shard first."""
+    async with begun(call):
+        await _scatter(call, places, text)
+
+
+async def _scatter(call: Call, places: list[Place], text: bytes) -> None:
     session, scope = call.session, call.scope
-    if not session.autocommit and not session.in_transaction:
-        session.begin()
     once = bool(session.isolation_once) and not scope.transactional
     connections: dict[Place, BackendConnection] = {}
     try:

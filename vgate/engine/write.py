@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.alike import carry_insert_id, run_alike
+from vgate.engine.beginning import begun
 from vgate.engine.call import Call
 from vgate.engine.clock import needs_time, one_clock
 from vgate.engine.command import answer_to
@@ -62,9 +63,15 @@ async def write_all(
     those written to. ``alike``: all shards are to do the same, see ``engine.alike``; there is one answer then.
     ``runner`` runs the texts, if not as usual.
     """
+    async with begun(call):
+        return await _write_all(call, texts, numbers, after, returned, tables=tables, alike=alike, runner=runner)
+
+
+async def _write_all(
+    call: Call, texts: Mapping[Place, bytes], numbers: Numbers | None, after: After | None,
+    returned: dict[Place, Rows] | None, *, tables: Collection[TableName], alike: bool, runner: Runner | None,
+) -> list[Ok]:  # fmt: skip
     scope = call.scope
-    if not call.session.autocommit and not call.session.in_transaction:
-        call.session.begin()
     own = not scope.transactional
     scope.hidden = scope.hidden or own
     connections: dict[Place, BackendConnection] = {}
