@@ -266,7 +266,7 @@ def describe(out: Output, head: bytes, flags: int = 0) -> None:
     numbering.renumber(data)
     out.sequence = numbering.sequence
     out.down.write(bytes(data))
-    out.send(eof_payload(out.status & ~Status.MORE_RESULTS | flags))
+    out.send(eof_payload(out.status | flags))
 
 
 async def pass_rows(out: Output, stream: ShardStream) -> None:
