@@ -246,3 +246,22 @@ def test_an_xa_transaction_is_of_one_server(stocked: Oracle) -> None:
     stocked.refused("select * from customer.customer", "within XA on product/-")
     for sql in ("xa end 'x'", "xa rollback 'x'", "select * from customer.customer"):
         assert ask(vgate, sql).error is None
+
+
+@pytest.mark.parametrize("program", ["prepare s from '{}'; execute s", "create procedure changes() {}; call changes()"])
+@pytest.mark.parametrize("change", [
+    "set sql_mode = ''ANSI_QUOTES''", "set names gbk", "set session transaction read only",
+    "set sql_mode = ''NO_BACKSLASH_ESCAPES''", "set character_set_results = null", "set names latin1",
+])  # fmt: skip
+def test_texts_are_read_as_a_program_has_set(oracle: Oracle, program: str, change: str) -> None:
+    oracle.both("use product")
+    change = change if program.startswith("prepare") else change.replace("''", "'")
+    flags = 0xFFFF if program.startswith("prepare") else ~0x8200  # a procedure's sql_mode goes, but not servers' flags
+    for sql in program.format(change).split("; "):
+        oracle.both(sql, ignore=["info"])
+    for raw in (b"select 'a\\' as x, 1 as y -- '", b"select \"a\" from (select 1 as a) t", b"begin", b"rollback",
+                b"select hex('\xbf\x5c') as h, 1 -- '", b"set sql_mode = default", b"set names utf8mb4", b"select \"b\"",
+                b"set session transaction read write", b"begin", b"select @@sql_mode"):  # fmt: skip
+        mine, theirs = (ask(side, raw) for side in (oracle.vgate, oracle.plain))
+        assert (mine.error or (0,))[0] == (theirs.error or (0,))[0], raw
+        assert (mine.rows, mine.status & flags) == (theirs.rows, theirs.status & flags), raw

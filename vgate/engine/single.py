@@ -14,6 +14,7 @@ from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.command import command_for
 from vgate.engine.output import AnswerCut
+from vgate.engine.program_settings import follow_settings
 from vgate.engine.rename import columns_of
 from vgate.errors import BACKEND_LOST, ServerError, SqlError, VgateError
 from vgate.planner.plan import Access
@@ -107,6 +108,7 @@ async def settle(
         said = await follow_error(scope, place, connection, errno, commits=bool(call.pins))
         said = said or session.alone(ServerError(errno, "HY000", message))
         session.warned(said, len(said) or 1)
+        await follow_settings(call, place, connection)
         await let_go(call, place, connection, connection.response.status)
         return
     status = response.status
@@ -123,6 +125,7 @@ async def settle(
     if call.counts_found_rows or (call.insert_id_read and insert_id):
         await _keep_values(call, connection)
     _follow_autocommit(call, place, connection, status)
+    await follow_settings(call, place, connection)
     try:
         await follow_transaction(scope, place, connection, status)
     except SqlError:

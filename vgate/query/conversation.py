@@ -441,9 +441,12 @@ class Conversation(FastPath):
                 if self.is_apart(node):
                     assert node.apart is not None
                     return await run_across(call, node.apart, self.gate.gather)
+                settings = session.settings
                 try:
                     return await run_single(call, self.place_of(node), call.text, node.access)
                 finally:
+                    if session.settings is not settings:  # a program has changed them
+                        self.refresh()
                     if cached.found.implicit_commit:
                         for keyspace in (node.keyspace, *node.others):
                             await self.gate.living.tables_changed(keyspace)
