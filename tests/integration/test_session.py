@@ -105,6 +105,7 @@ def test_settings_are_those_of_one_server(stocked: Oracle, script: str, keyspace
 REFUSED = """
 set auto_increment_increment = 2 | auto_increment_increment
 set sql_log_bin = 0 | sql_log_bin
+set password = 'x' | vgate's users
 set completion_type = 1 | completion_type
 set completion_type = 'CHAIN' | completion_type
 set sql_auto_is_null = 1 | sql_auto_is_null

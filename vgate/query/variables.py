@@ -36,6 +36,7 @@ PER_STATEMENT: Final = frozenset({"insert_id", "last_insert_id", "identity"})
 REFUSED: Final[Mapping[str, str]] = {
     "auto_increment_increment": "ids on shards come from sequences",
     "auto_increment_offset": "ids on shards come from sequences",
+    "password": "vgate's users have theirs in its configuration; servers' accounts are changed by SET PASSWORD FOR",
     "sql_log_bin": "it would hide writes from the shard's replicas and from resharding",
     "pseudo_thread_id": "connection ids are vgate's",
     "pseudo_slave_mode": "it is for replication threads",
