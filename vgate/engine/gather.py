@@ -26,9 +26,10 @@ from vgate.engine.call import Call
 from vgate.engine.command import command_for
 from vgate.engine.gathered_rows import Column, NotGathered, RowCutter, column_of, row_of
 from vgate.engine.noted import Noted, both
+from vgate.engine.once import had_transaction, use_up
 from vgate.engine.rename import as_one, columns_of, text_for
 from vgate.engine.scatter import OF_QUERY, ShardStream, describe, failure, pass_rows, stop_reading
-from vgate.engine.single import found_rows, read_warnings, use_up
+from vgate.engine.single import found_rows, read_warnings
 from vgate.errors import (
     GATHER_BINLOG,
     GATHER_GRANT,
@@ -79,12 +80,16 @@ async def run_gather(call: Call, keyspace: str, gather: Gather, shards: Shards, 
 
 
 async def _run(call: Call, work: _Gathering, place: Place) -> None:
+    session = call.session
+    once = session.isolation_once
     try:
         await work.load()
         await _answer(call, place, work)
     except (NotGathered, NotTemporary) as error:
         raise UNSUPPORTED(construct=f"{error} in a query over several shards") from None
     except ServerError as error:
+        if not session.in_transaction and not had_transaction(error, call.scope.cluster.facts_for(place[0]).flavour):
+            session.isolation_once = once  # the rows have been read, but one server would not have begun
         if error.errno != _REOPENED:
             raise
         raise UNSUPPORTED(
@@ -154,7 +159,7 @@ class _Gathering:
         session, scope = self._call.session, self._call.scope
         once = bool(session.isolation_once) and not scope.transactional
         places = sorted({place for places in self._shards.values() for place in places})
-        done = False
+        failed: BaseException | None = None
         await self._open()  # before any reader: who waits here for others to end must not hold what they need
         try:
             self._readers = await scope.take_all(places)  # which are in one order everywhere, as in engine.scatter
@@ -168,11 +173,13 @@ class _Gathering:
                 reading = reading.changed({"sql_mode": "''"})
             await at_once(reader.carry(reading) for reader in self._readers.values())
             await self._load_all()
-            done = True
+        except BaseException as error:
+            failed = error
+            raise
         finally:
-            await to_its_end(self._leave(once=once, failed=not done))
+            await to_its_end(self._leave(failed, once=once))
 
-    async def _leave(self, *, once: bool, failed: bool) -> None:
+    async def _leave(self, failed: BaseException | None, *, once: bool) -> None:
         """Give the readers back as they were; what still answers is stopped."""
         session, scope = self._call.session, self._call.scope
         await asyncio.gather(*(stop_reading(scope, reader) for reader in self._readers.values()))
@@ -180,7 +187,7 @@ class _Gathering:
             if reader.sink is not None:
                 reader.close()
             if once:
-                await use_up(self._call, place, reader, failed=failed)
+                await use_up(self._call, place, reader, failed)
             if reader.usable and scope.held.get(place) is reader:
                 with suppress(SqlError):
                     await reader.carry(session.settings)

@@ -18,9 +18,10 @@ from vgate.engine.call import Call
 from vgate.engine.clock import one_clock
 from vgate.engine.command import command_for
 from vgate.engine.noted import Noted
+from vgate.engine.once import use_up
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import columns_of
-from vgate.engine.single import follow_error, found_rows, read_warnings, use_up
+from vgate.engine.single import follow_error, found_rows, read_warnings
 from vgate.errors import INTERRUPTED, UNSUPPORTED, ServerError, VgateError
 from vgate.transactions.scope import Place, Scope
 from vgate.wire.constants import Status
@@ -138,6 +139,7 @@ async def _scatter(call: Call, places: list[Place], text: bytes) -> None:
     session, scope = call.session, call.scope
     once = bool(session.isolation_once) and not scope.transactional
     connections: dict[Place, BackendConnection] = {}
+    failed: BaseException | None = None
     try:
         connections = await scope.take_all(places, peeks=call.seen_variables)  # which are in one order everywhere
         for connection in connections.values():
@@ -148,16 +150,15 @@ async def _scatter(call: Call, places: list[Place], text: bytes) -> None:
                 await connection.query(f"SET last_insert_id = {call.session.insert_id}")
         async with one_clock(session, connections.values(), wanted=call.tells_time):
             await _stream(call, connections, text)
-        if once:
-            for place, connection in connections.items():
-                await use_up(call, place, connection, failed=False)
-            once = False
+    except BaseException as error:
+        failed = error
+        raise
     finally:
         for place, connection in connections.items():
             if connection.sink is not None:  # an answer nobody will read
                 connection.close()
             elif once:
-                await use_up(call, place, connection, failed=True)
+                await use_up(call, place, connection, failed)
             scope.give_back(place, connection)
 
 

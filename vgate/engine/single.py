@@ -13,6 +13,7 @@ from typing import Final
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.command import command_for
+from vgate.engine.once import use_up
 from vgate.engine.output import AnswerCut
 from vgate.engine.program_settings import follow_settings
 from vgate.engine.rename import columns_of
@@ -62,15 +63,15 @@ async def run_single(
             response = await call.out.relay(connection, packet, edit_ok, filters=_filters(call, place))
             if call.cursor is not None:
                 call.cursor.opened(place, connection, response.status if response.error is None else 0)
-            failed = response.error is not None  # the connection's next answer goes into the same object
+            payload = response.error  # the connection's next answer goes into the same object
             await settle(call, place, connection, response, insert_id=edit_ok is None)
             if call.assigns is not None:
                 await call.assigns(connection)
             if call.pins == XA:
                 call.scope.follow_xa(place)
             if once:
-                await use_up(call, place, connection, failed=failed)
-            return not failed
+                await use_up(call, place, connection, None if payload is None else ServerError(*read_err(payload)))
+            return payload is None
         except VgateError as error:
             if error.fault is not BACKEND_LOST or not retry:
                 raise
@@ -162,18 +163,6 @@ async def found_rows(call: Call, connection: BackendConnection) -> int | None:
         return None
     ((found,),) = await connection.rows("SELECT FOUND_ROWS() LIMIT 1")
     return int(found or 0)
-
-
-async def use_up(call: Call, place: Place, connection: BackendConnection, *, failed: bool) -> None:
-    """SET TRANSACTION was for the one statement that has been run; nothing of it may be left on the connection."""
-    session = call.session
-    if not failed and not session.in_transaction:
-        session.isolation_once = ()
-    if connection.usable and place not in call.scope.begun:
-        try:
-            await connection.query("COMMIT")
-        except SqlError:
-            connection.close()
 
 
 def certainly_generated(text: bytes, insert_id: int) -> bool:

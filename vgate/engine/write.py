@@ -21,6 +21,7 @@ from vgate.engine.call import Call
 from vgate.engine.clock import needs_time, one_clock
 from vgate.engine.command import answer_to
 from vgate.engine.noted import Noted
+from vgate.engine.once import had_transaction
 from vgate.engine.single import ROLLED_BACK, read_warnings
 from vgate.errors import BUG, ServerError, SqlError
 from vgate.session.session import Diagnostic
@@ -251,9 +252,10 @@ async def _undo(scope: Scope, places: list[Place], own: bool, error: BaseExcepti
     rolled_back = isinstance(error, SqlError) and error.errno in ROLLED_BACK
     if own:
         if scope.hidden:
-            once = scope.session.isolation_once  # a statement that fails does not use up what SET TRANSACTION said
+            once = scope.session.isolation_once
             await scope.rollback()
-            scope.session.isolation_once = once
+            if not had_transaction(error, scope.cluster.facts_for(places[0][0]).flavour):
+                scope.session.isolation_once = once
     elif rolled_back:
         await scope.rollback()
     else:

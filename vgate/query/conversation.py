@@ -69,6 +69,7 @@ from vgate.planner.resolve import fast_point, number_point
 from vgate.query import grants
 from vgate.query.asking import SequenceWords, may_concern
 from vgate.query.attributes import FUNCTION, QueryAttributes
+from vgate.query.beginning import Uses
 from vgate.query.cache import Cached, Slots
 from vgate.query.catalog import Catalog
 from vgate.query.clients import Clients
@@ -344,6 +345,8 @@ class Conversation(FastPath):
         call = Call(text, slots, self.mode, self.session, self.scope, out)
         if cached is not None:
             cached.found.mark(call)
+            if cached.found.uses is Uses.DICTIONARY and self.on_mysql:
+                call.uses_tables = True
         return call
 
     async def _plan(self, text: bytes, shape: bytes, slots: Slots) -> Cached:

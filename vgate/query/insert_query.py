@@ -48,7 +48,7 @@ async def insert_query(conversation: Conversation, text: bytes, out: Output) -> 
     found = read_insert_query(text, conversation.mode)
     assert found is not None
     session = conversation.session
-    settings = session.settings
+    settings, once = session.settings, session.isolation_once
     session.settings = as_stored(settings)
     try:
         result = await _ask(conversation, found, out)
@@ -59,6 +59,7 @@ async def insert_query(conversation: Conversation, text: bytes, out: Output) -> 
     plan, rows = await _rows(conversation, found, result)
     if not rows:
         return _nothing(conversation, out, said)
+    session.isolation_once = once  # what the query has used up is for its rows, too
     _check_size(conversation, found, rows)
     single = len(rows) == 1 and plan is None  # by the rules for several all the same
     insert = partial(conversation.statement, found.with_row(rows[0]) if single else found.with_rows(rows))

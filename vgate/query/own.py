@@ -26,6 +26,7 @@ from vgate.planner.build import plan_next
 from vgate.planner.explain import explain
 from vgate.planner.plan import Access, Const, NextValue, Pass, Refuse
 from vgate.query import variables
+from vgate.query.beginning import Uses, used_by
 from vgate.query.columns import Columns
 from vgate.query.databases import answer_database
 from vgate.query.grants import check, check_keyspace, may_use
@@ -249,6 +250,8 @@ class OwnStatements:
             noted = await self.conversation.look(
                 self.place(), self.scope.take, lambda _, connection: variables.apply(rest, session, connection)
             )
+        if not session.in_transaction and self._uses_tables(bare(text, self.conversation.lexer)):
+            session.isolation_once = ()
         session.isolation_once = (*session.isolation_once, *once)
         if insert_id is not None:
             session.insert_id = insert_id
@@ -284,6 +287,7 @@ class OwnStatements:
         text = call.text
         words = bare(text, self.conversation.lexer)
         call.insert_id_read, call.names_no_table = reads_insert_id(words), names_no_table(words)
+        call.uses_tables = self._uses_tables(words)
         system = [one for one in assignments if not isinstance(one, UserVariable)]
         if not system:
             found = self.session.found_rows
@@ -303,7 +307,13 @@ class OwnStatements:
                 await call.assigns(connection)
         finally:
             self.scope.give_back(place, connection)
+        if call.uses_tables and not self.session.in_transaction:
+            self.session.isolation_once = ()
         self._set_done(noted, out)
+
+    def _uses_tables(self, words: bytes) -> bool:
+        uses = used_by(words)
+        return uses is Uses.TABLES or (uses is Uses.DICTIONARY and self.conversation.on_mysql)
 
     def _with_counts(self, text: bytes) -> bytes:
         """ROW_COUNT() and FOUND_ROWS() by their values: the statement that they speak of may have run elsewhere."""
@@ -338,7 +348,9 @@ class OwnStatements:
         """SET GLOBAL and its kin belong to one server."""
         place = self._one_shard("SET GLOBAL")
         check(self.session.login, Pass(place[0], Access.WRITE))
-        if await run_single(self._call(text, out), place, text, Access.WRITE):
+        call = self._call(text, out)
+        call.uses_tables = self._uses_tables(bare(text, self.conversation.lexer))
+        if await run_single(call, place, text, Access.WRITE):
             # As on one server, sessions that are there keep what they have, and new ones begin with what is new.
             await self.conversation.gate.cluster.renew(*place)
 
@@ -417,6 +429,11 @@ class OwnStatements:
 
     def _show(self, what: str, like: str | None, text: bytes, out: Output) -> None:
         session = self.session
+        if what == "databases" and self.conversation.on_mysql:  # which reads its dictionary
+            if session.autocommit and not session.in_transaction:
+                session.isolation_once = ()
+            elif not session.in_transaction:
+                session.begin()
         vschema = self.conversation.gate.cluster.vschema
         matches: Callable[[str], bool] = like_filter(like)
         keyspaces = [one for one in vschema.keyspaces.values() if may_use(session.login, one.name)]

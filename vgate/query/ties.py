@@ -13,6 +13,7 @@ from typing import Final
 
 from vgate.engine.call import Call
 from vgate.planner.functions import foreign_function
+from vgate.query.beginning import Uses, used_by
 from vgate.sql.lexer import Lexer, TokenKind
 from vgate.transactions.scope import AT_HOME, XA
 
@@ -89,11 +90,6 @@ _TIME: Final = re.compile(
 _RUNS: Final = re.compile(rb"^(?:\( )*(?:select|with|insert|replace|update|delete|do|set|values|table|call)\b", re.I)
 _INSERT_HEAD: Final = re.compile(rb"(?:insert|replace)\b.*?(?= (?:values?|select|set|with|table)\b)", re.I | re.DOTALL)
 _PROGRAM: Final = re.compile(rb"^(?:create|alter|begin not)\b", re.I)
-_NO_TABLES: Final = re.compile(
-    rb"^(?:show|describe|desc|help|set(?! statement)|get|prepare|deallocate|use|flush|reset|kill)\b"
-    rb"|^(?:\( )*(?:select|do)\b(?!.* (?:from|table) )",
-    re.I | re.DOTALL,
-)
 _TABLELESS: Final = re.compile(rb"^(?:\( )*(?:select|do|values|set)\b(?!.* (?:from|table) )", re.I | re.DOTALL)
 _SIMPLE: Final = re.compile(rb"[A-Za-z_]\w*")
 
@@ -107,7 +103,7 @@ class Findings:
     implicit_commit: bool = False
     counts_found_rows: bool = False
     last_statement: str = ""
-    uses_tables: bool = True
+    uses: Uses = Uses.TABLES
     names_no_table: bool = False
     speaks: bool = False
     tells_time: bool = False
@@ -123,7 +119,7 @@ class Findings:
     def mark(self, call: Call) -> None:
         """What the engine has to know of these."""
         call.pins, call.insert_id_read = self.pins, self.insert_id_read
-        call.counts_found_rows, call.uses_tables = self.counts_found_rows, self.uses_tables
+        call.counts_found_rows, call.uses_tables = self.counts_found_rows, self.uses is Uses.TABLES
         call.names_no_table, call.tells_time = self.names_no_table, self.tells_time
         call.suspect, call.peeks = self.suspect, self.peeks
 
@@ -137,7 +133,7 @@ def findings(shape: bytes, lexer: Lexer) -> Findings:
     pins, suspect = tie(words), leaves_traces(words)
     return Findings(
         pins, reads_insert_id(words), commits_implicitly(words), counts_found_rows(words),
-        reads_last_statement(words), may_use_tables(words), names_no_table(words), speaks(words), tells_time(words),
+        reads_last_statement(words), used_by(words), names_no_table(words), speaks(words), tells_time(words),
         suspect, suspect or pins in AT_HOME,
     )  # fmt: skip
 
@@ -210,11 +206,6 @@ def reads_last_statement(words: bytes) -> str:
     """The construct that speaks of the statement before, which another server may have run; '' where there is none."""
     found = None if _PROGRAM.match(words) else _LAST_STATEMENT.search(words)
     return "" if found is None or found.lastgroup is None else _LAST_NAMES[found.lastgroup]
-
-
-def may_use_tables(words: bytes) -> bool:
-    """False only if the statement certainly reads and writes no rows of a table: it starts no transaction."""
-    return _NO_TABLES.match(words) is None
 
 
 def names_no_table(words: bytes) -> bool:

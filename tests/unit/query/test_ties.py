@@ -15,7 +15,6 @@ from vgate.query.ties import (
     commits_implicitly,
     counts_found_rows,
     findings,
-    may_use_tables,
     names_no_table,
     reads_insert_id,
     reads_last_statement,
@@ -343,33 +342,6 @@ def test_what_does_not(sql: str) -> None:
 def test_sql_calc_found_rows() -> None:
     assert counts_found_rows(words("select SQL_CALC_FOUND_ROWS a from t limit 1"))
     assert not counts_found_rows(words("select a from t limit 1 -- sql_calc_found_rows"))
-
-
-@pytest.mark.parametrize(
-    ("sql", "uses"),
-    [
-        ("select a from t", True),
-        ("insert into t values (1)", True),
-        ("call p()", True),
-        ("table t", True),
-        ("with d as (select 1) select * from d", True),
-        ("set statement max_statement_time = 1 for update t set a = 1", True),
-        ("select (select max(a) from t)", True),
-        ("execute s", True),
-        ("select 1 union (table t)", True),
-        ("select 1", False),
-        ("select version(), now()", False),
-        ("(select 1)", False),
-        ("do sleep(0)", False),
-        ("show tables", False),
-        ("describe t", False),
-        ("set sql_mode = ''", False),
-        ("prepare s from 'select a from t'", False),
-    ],
-)
-def test_what_starts_a_transaction(sql: str, uses: bool) -> None:
-    """With autocommit off a transaction begins with the first statement that uses a table."""
-    assert may_use_tables(words(sql)) is uses
 
 
 @pytest.mark.parametrize(

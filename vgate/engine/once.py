@@ -1,0 +1,57 @@
+"""SET TRANSACTION, which is for the next transaction: when has a single statement been that?
+
+A server uses up what was said where a statement had a transaction of its own: a table was opened (MariaDB), or the
+statement came to be executed (MySQL), whether or not it then failed. Which statements have one is not known here but
+asked (``Call.uses_tables``); what an error says of it is: measured on MariaDB 10.11 and MySQL 9.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vgate.backend.connection import BackendConnection
+from vgate.engine.call import Call
+from vgate.errors import ServerError, SqlError
+from vgate.sql.versioned import Flavour
+from vgate.transactions.scope import Place
+
+_BEFORE_TABLES: Final = frozenset({
+    1044, 1046, 1049, 1051, 1064, 1066, 1102, 1103, 1109, 1142, 1146, 1149, 1210, 1243, 1525, 1582, 1583, 1747,
+    1792, 4161,
+})  # fmt: skip
+"""Errors that MariaDB has for a statement before it opens tables."""
+
+_NOT_UNDERSTOOD: Final = ("21", "25", "28", "3D", "42")
+"""Classes of SQLSTATEs with which MySQL refuses a statement that it does not begin to execute."""
+
+_BEFORE_EXECUTION: Final = frozenset({1093, 1111, 1210, 1243, 1525, 1747})
+_IN_EXECUTION: Final = frozenset({1172, 1242, 3057})
+"""And errors that their SQLSTATE says nothing of."""
+
+
+def had_transaction(error: BaseException, flavour: Flavour) -> bool:
+    """True where a statement that uses tables fails with this error of a server's inside a transaction of its own."""
+    if not isinstance(error, ServerError):
+        return False
+    if flavour is Flavour.MARIADB:
+        return error.errno not in _BEFORE_TABLES
+    refused = error.sqlstate[:2] in _NOT_UNDERSTOOD and error.errno not in _IN_EXECUTION
+    return not refused and error.errno not in _BEFORE_EXECUTION
+
+
+async def use_up(
+    call: Call, place: Place, connection: BackendConnection, error: BaseException | None = None
+) -> None:
+    """SET TRANSACTION was for the one statement that has been run; nothing of it may be left on the connection.
+
+    ``error``: what the statement has failed with.
+    """
+    session = call.session
+    flavour = call.scope.cluster.facts_for(place[0]).flavour
+    if not session.in_transaction and (error is None or had_transaction(error, flavour)):
+        session.isolation_once = ()
+    if connection.usable and place not in call.scope.begun:
+        try:
+            await connection.query("COMMIT")
+        except SqlError:
+            connection.close()
