@@ -9,6 +9,8 @@ import pytest
 
 from tests.fix_oracle import Oracle, ask
 from tests.integration.asking import run, scripts
+from tests.integration.comparing import query
+from tests.integration.raw import Raw
 
 SETTINGS = """
 set sql_mode = 'NO_ZERO_DATE'; show warnings; select @@warning_count; show count(*) warnings; select 1; show warnings
@@ -27,6 +29,89 @@ select cast('x' as signed); set @a = 1; show warnings; set autocommit = 1; show 
 @pytest.mark.parametrize("keyspace", ["customer", "product"])
 def test_set_warns_as_on_one_server(stocked: Oracle, keyspace: str, script: str) -> None:
     run(stocked, f"use {keyspace}; {script}")
+
+KEPT = """
+/* a comment */
+-- a comment
+select 1 from dual; select extract(year from now()); select trim(both 'x' from 'xx')
+select * from (select 1) t
+select * from customer
+explain select 1; explain select 1 from dual
+explain select * from customer
+show databases
+show databases like 'zzz'
+show schemas
+show tables like 'zzz'
+show columns from customer like 'zzz'
+show create table customer
+show variables like 'zzz'
+show engines
+show grants; show privileges; show profiles; show engine innodb status
+show create database mysql
+help 'select'
+unlock tables
+flush status; flush tables
+xa recover
+prepare s from 'select 1'; execute s; deallocate prepare s
+prepare s from 'set @x = 1'; execute s
+prepare s from 'select * from customer'; execute s
+set global max_connections = @@max_connections; set autocommit = 1; set @q = 1
+use product; begin; savepoint a; rollback to a; commit; rollback
+"""
+
+
+@pytest.mark.parametrize("script", scripts(KEPT))
+@pytest.mark.parametrize("keyspace", ["customer", "product"])
+@pytest.mark.parametrize("ask", ["show warnings", "select row_count()", "select @@warning_count"])
+def test_what_leaves_warnings_as_they_were(stocked: Oracle, keyspace: str, ask: str, script: str) -> None:
+    """To MariaDB that is what opens no table at all, to MySQL hardly anything."""
+    if keyspace == "product":
+        script = script.replace("customer", "product")
+    refused = False
+    stocked.both(f"use {keyspace}")
+    stocked.both("select cast('x' as signed)")
+    for statement in script.split("; "):
+        error = stocked.only_vgate(statement).error
+        refused |= error is not None and error[0] == 1235
+        stocked.only_plain(statement)
+    if not refused:
+        stocked.both(ask)
+
+
+COMMANDS = {"ping": b"\x0e", "reset": b"\x1f", "use": b"\x02product",
+            "prepare values": b"\x16select 1", "prepare": b"\x16select * from customer"}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("before", ["select cast('x' as signed)", "update customer set n = 5", "select nosuch"])
+def test_what_commands_leave(stocked: Oracle, before: str, command: bytes) -> None:
+    sides = [Raw(stocked.vgate), Raw(stocked.plain)]
+    for question in ("select row_count()", "show warnings", "select @@warning_count"):
+        answers = []
+        for side in sides:
+            query(side, "use customer")
+            query(side, before)
+            side.ask(command)
+            answers.append([one.rows for one in query(side, question)])
+        assert answers[0] == answers[1], question
+
+
+NOT_ROLLED_BACK = """
+begin; insert into plain values (1); rollback; show warnings; select 1; show warnings
+begin; insert into plain values (1); savepoint a; insert into plain values (2); rollback to a; show warnings; rollback
+begin; delete from plain; rollback and chain; select @@warning_count; rollback; show warnings
+begin; insert into plain values (1); commit; show warnings
+begin; select * from plain; rollback; show warnings
+begin; create temporary table t (a int); rollback; show warnings; drop temporary table t
+select cast('x' as signed); begin; rollback; show warnings
+"""
+
+
+@pytest.mark.parametrize("script", scripts(NOT_ROLLED_BACK))
+def test_a_rollback_warns_of_what_it_could_not_take_back(stocked: Oracle, script: str) -> None:
+    run(stocked, "use product; create table plain (a int) engine = MyISAM; insert into plain values (5)")
+    run(stocked, script)
+
 
 ROWS = """
 insert into notes values (9, 'a', 1), (4, 'a', 1), (11, 'x', 2), (1, 'z', 1); show warnings

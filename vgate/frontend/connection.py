@@ -364,6 +364,7 @@ class ClientConnection(asyncio.Protocol):
         """The OK of a command that is no statement: MySQL still counts the warnings of the last one, MariaDB does not.
         """
         session = self.conversation.session
+        session.row_count = 0
         Output(self, session).ok(warnings=0 if session.keeps_warnings else len(session.diagnostics))
 
     async def _reset(self) -> None:
@@ -381,6 +382,7 @@ class ClientConnection(asyncio.Protocol):
         login = self.conversation.session.login
         bit = Capability.MULTI_STATEMENTS
         flags = login.capabilities | bit if option == 0 else login.capabilities & ~bit
+        self.conversation.session.row_count = -1  # to both servers it is the EOF of a result
         self.conversation.capabilities(flags)
         self.write(frame(eof_payload(self.conversation.session.status), 1))
 

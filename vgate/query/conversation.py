@@ -234,6 +234,7 @@ class Conversation(FastPath):
         if not word and says_nothing(shape):
             if not given.strip(b"; \t\r\n"):
                 raise EMPTY_QUERY()
+            self.session.told_nothing()
             out.ok()  # a comment is a statement, be it one for servers of another version
             return True
         if word == b"set":
@@ -270,7 +271,10 @@ class Conversation(FastPath):
             return await insert_query(self, text, out)
         if cached.found.pins == VARIABLE:
             return await self.variables.statement(text, cached, slots, out)
-        return await self.execute(cached, self.call(text, slots, out, cached))
+        call = self.call(text, slots, out, cached)
+        if word in NAMING:
+            self.by_name.mark(call, executes=word == b"execute")
+        return await self.execute(cached, call)
 
     async def _unlock(self, text: bytes, out: Output) -> bool:
         """UNLOCK TABLES where no one server is aimed at: that of the one the session is tied to, if it is to any."""
@@ -278,7 +282,7 @@ class Conversation(FastPath):
             return await run_single(self.call(text, [], out, None), place, text, Access.WRITE)
         if bare(text, self.lexer).lower() not in (b"unlock tables", b"unlock table"):
             await let_a_server_read(self.call(text, [], out, None), self.own.place(), text)
-        self.session.diagnostics, self.session.row_count = [], 0
+        self.session.told_nothing()
         out.ok()
         return True
 
@@ -345,8 +349,7 @@ class Conversation(FastPath):
         call = Call(text, slots, self.mode, self.session, self.scope, out)
         if cached is not None:
             cached.found.mark(call)
-            if cached.found.uses is Uses.DICTIONARY and self.on_mysql:
-                call.uses_tables = True
+            call.uses_tables |= cached.found.uses is Uses.DICTIONARY and self.on_mysql
         return call
 
     async def _plan(self, text: bytes, shape: bytes, slots: Slots) -> Cached:
@@ -578,6 +581,7 @@ class Conversation(FastPath):
             rename = fields_of(self.gate.cluster, place)
             filters = [] if rename is None else [rename]
             await Output(self.down, self.session).relay(connection, packet, columns_only=True, filters=filters)
+            self.session.row_count = -1
         finally:
             self.scope.give_back(place, connection)
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from vgate.engine.call import Call
 from vgate.engine.gather import prepare_gathered
 from vgate.engine.judge import let_a_server_read
 from vgate.engine.output import Output
@@ -32,8 +33,9 @@ from vgate.errors import (
 )
 from vgate.planner.build import syntax_error
 from vgate.planner.plan import Across, InsertQuery, Refuse, VindexRows
+from vgate.query.beginning import Uses, used_by
 from vgate.query.speaking import Speech, Value
-from vgate.query.ties import bare, speaks
+from vgate.query.ties import bare, names_no_table, speaks
 from vgate.session.session import Session
 from vgate.session.target import Target
 from vgate.session.uservars import Kind, Variable
@@ -77,18 +79,28 @@ class NamedStatements:
         self._kept: dict[str, Named] = {}
         self._elsewhere: set[str] = set()  # those that the server has to which the session is tied
         self._hidden: set[str] = set()  # those that it still has, though the name has been used anew
+        self._words: dict[str, bytes] = {}  # of the texts that a server has
+        self._at_hand = b""  # those of the statement at hand
 
     def reset(self) -> None:
         """They are gone with all else."""
         self._kept.clear()
         self._elsewhere.clear()
         self._hidden.clear()
+        self._words.clear()
+
+    def mark(self, call: Call, *, executes: bool) -> None:
+        """What is known of the text that a server is about to prepare, or executes."""
+        if self._at_hand:
+            call.names_no_table = names_no_table(self._at_hand)
+            call.uses_tables = executes and used_by(self._at_hand) is Uses.TABLES
 
     async def answer(self, text: bytes, out: Output) -> bool | None:
         """Answer one of these statements: False if a server's error was the answer, None if it is none of these, or
         the business of the server that the session is tied to.
         """
         mode = self._conversation.mode
+        self._at_hand = b""
         words = _Words(text, self._conversation.lexer, mode)
         if words.accept("prepare"):
             return await self._prepare(words, out)
@@ -110,14 +122,16 @@ class NamedStatements:
         if await self._is_of_the_server(words):
             self._elsewhere.add(name)
             self._hidden.discard(name)
+            self._words[name] = self._at_hand
             return None
         if name in self._elsewhere:
             self._elsewhere.discard(name)
             self._hidden.add(name)
         text = await self._text(words)
         words.finish()
-        self._kept[name] = await self._read(text)
-        self._note_done(out, b"Statement prepared")
+        self._kept[name] = named = await self._read(text)
+        keeps = self._session.keeps_warnings and names_no_table(bare(named.template.shape, self._conversation.lexer))
+        self._note_done(out, b"Statement prepared", keeps=keeps)
         return True
 
     async def _is_of_the_server(self, words: _Words) -> bool:
@@ -135,7 +149,8 @@ class NamedStatements:
         finally:
             words.at = at
         call = conversation.call(text, [], Output(conversation.down, self._session), None)
-        own = sequences is not template.stand_in or speaks(bare(template.shape, conversation.lexer))
+        self._at_hand = bare(template.shape, conversation.lexer)
+        own = sequences is not template.stand_in or speaks(self._at_hand)
         own = own or _SCHEMAS.search(template.shape) is not None
         return not own and text_for(call, place, text) == text
 
@@ -227,6 +242,7 @@ class NamedStatements:
         named = self._kept.get(name)
         if named is None:
             self._check_elsewhere(name, "EXECUTE")
+            self._at_hand = self._words.get(name, b"")
             return None
         return await self._run(named, await self._values(words), out)
 

@@ -15,7 +15,7 @@ from vgate.engine.call import Call
 from vgate.engine.output import Output
 from vgate.engine.rename import text_for
 from vgate.engine.route import run_next
-from vgate.engine.single import run_single
+from vgate.engine.single import diagnostics_of, run_single
 from vgate.errors import (
     ACTIVE_TRANSACTION,
     NO_SAVEPOINT,
@@ -57,7 +57,7 @@ from vgate.sql.statements import (
     Vexplain,
 )
 from vgate.sql.versioned import Flavour
-from vgate.transactions.scope import Place, savepoint_named
+from vgate.transactions.scope import Place, Said, savepoint_named
 from vgate.wire.constants import FieldType
 from vgate.wire.packets import ColumnDefinition
 
@@ -86,6 +86,8 @@ _PROCESSES: Final = (
 _KEEPS_FOUND_ROWS: Final = (Use, Begin, Commit, Rollback, Savepoint, RollbackTo, ReleaseSavepoint, Set)
 """Statements after which FOUND_ROWS() is as before; a SET that a server runs says so itself."""
 
+_OF_WARNINGS: Final = ("warnings", "errors", "count_warnings", "count_errors")
+
 _LIMIT: Final = re.compile(rb"\blimit\s+(\d+)(?:\s*(,|offset\b)\s*(\d+))?\s*\Z", re.I)
 
 
@@ -101,10 +103,12 @@ class OwnStatements:
         self.conversation = conversation
         self.session = conversation.session
         self.scope = conversation.scope
+        self._noted: list[Diagnostic] = []  # what the statement at hand warns of
 
     async def run(self, statement: Statement, text: bytes, out: Output) -> None:
         """Answer ``statement``. Raises SqlError."""
         session = self.session
+        self._noted = []
         match statement:
             case Use(target=target):
                 await self.use(target)
@@ -126,7 +130,7 @@ class OwnStatements:
                 out.ok()
             case RollbackTo(name=name) | ReleaseSavepoint(name=name):
                 await self._to_savepoint(name, release=isinstance(statement, ReleaseSavepoint))
-                out.ok()
+                out.ok(warnings=len(self._noted))
             case Set(assignments=assignments):
                 await self._set(list(assignments), text, out)
             case SelectNext():
@@ -151,8 +155,10 @@ class OwnStatements:
         session.row_count = -1 if isinstance(statement, ShowVgate | ShowVschema | SelectNext | Vexplain) else 0
         if not isinstance(statement, _KEEPS_FOUND_ROWS):
             session.found_rows = None
-        if not session.keeps_warnings and not isinstance(statement, ShowVgate | ShowVschema | Set):
-            session.diagnostics = []
+        if isinstance(statement, Set) or (isinstance(statement, ShowVgate) and statement.what in _OF_WARNINGS):
+            return
+        if self._noted or not session.keeps_warnings or isinstance(statement, ShowVgate | ShowVschema):
+            session.diagnostics = self._noted
 
     # -- target ---------------------------------------------------------------------------------------------------
 
@@ -170,9 +176,17 @@ class OwnStatements:
         """COMMIT or ROLLBACK, which also drop what SET TRANSACTION said where no transaction has begun."""
         if self.session.in_transaction:
             await self.scope.check_ends(commit=commit)
-            await (self.scope.commit() if commit else self.scope.rollback())
+            if commit:
+                await self.scope.commit()
+            else:
+                self._note(await self.scope.rollback())
         self.session.isolation_once = ()
         self.session.savepoints = []
+
+    def _note(self, said: list[Said]) -> None:
+        """What servers warn of, each thing once."""
+        noted = [one for connection, answer in said for one in diagnostics_of(answer, connection)]
+        self._noted = list(dict.fromkeys(noted))
 
     def _targets(self) -> list[Place]:
         """The shards that the session aims at."""
@@ -201,7 +215,7 @@ class OwnStatements:
         if chain:  # with the characteristics of the one that ended, or would have begun, but for a snapshot
             session.isolation_once = isolation
             await self.scope.begin(modifiers, self._targets())
-        out.ok()
+        out.ok(warnings=len(self._noted))
         if release:
             self.conversation.down.hang_up()
 
@@ -209,7 +223,7 @@ class OwnStatements:
         if not self.session.has_savepoint(name):
             raise NO_SAVEPOINT(name=name)
         verb = "RELEASE SAVEPOINT" if release else "ROLLBACK TO SAVEPOINT"
-        await self.scope.on_all(f"{verb} {savepoint_named(name)}")
+        self._note(await self.scope.on_all(f"{verb} {savepoint_named(name)}"))
         self.session.roll_back_to(name, release=release)
 
     # -- SET ------------------------------------------------------------------------------------------------------
@@ -349,7 +363,8 @@ class OwnStatements:
         place = self._one_shard("SET GLOBAL")
         check(self.session.login, Pass(place[0], Access.WRITE))
         call = self._call(text, out)
-        call.uses_tables = self._uses_tables(bare(text, self.conversation.lexer))
+        words = bare(text, self.conversation.lexer)
+        call.uses_tables, call.names_no_table = self._uses_tables(words), names_no_table(words)
         if await run_single(call, place, text, Access.WRITE):
             # As on one server, sessions that are there keep what they have, and new ones begin with what is new.
             await self.conversation.gate.cluster.renew(*place)
@@ -418,7 +433,12 @@ class OwnStatements:
             facts = self.conversation.gate.cluster.facts_for(self.session.target.keyspace)
             info = b"INFO" if processes["full"] else b"LEFT(INFO, 100)"
             more = b", PROGRESS AS Progress" if facts.flavour is Flavour.MARIADB else b""
-            return await self.conversation.statement(_PROCESSES % (info, more), out)
+            session = self.session
+            noted, count = session.diagnostics, session.warning_count
+            done = await self.conversation.statement(_PROCESSES % (info, more), out)
+            if done and session.keeps_warnings:
+                session.warned(noted, count)
+            return done
         found = _SHOW_DATABASES.match(text)
         if found is None:
             return False

@@ -43,6 +43,7 @@ from vgate.query.known import KnownExecution, known_execution
 from vgate.query.mixed import Mixed, bigint, mixed
 from vgate.query.prepared_statement import Attributed, ByRow, Own, PreparedStatement, SequenceLook
 from vgate.query.sequence_ddl import CREATE_COLUMNS, OF_TYPE, WORDS
+from vgate.query.ties import bare, names_no_table
 from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.sql.insert_query import read_insert_query
 from vgate.sql.lexer import LexError, VersionedComment, same_characters, says_nothing
@@ -277,6 +278,9 @@ class PreparedStatements:
     def _answer(self, template: Template, own: Own | None, handle: Handle, sequence: int) -> None:
         self._last_id += 1
         self._statements[self._last_id] = self._statement(self._last_id, template, own)
+        session = self._conversation.session
+        if not session.keeps_warnings or not names_no_table(bare(template.shape, self._conversation.lexer)):
+            session.diagnostics = []
         out = self._out(sequence)
         out.send(prepare_ok(self._last_id, len(handle.columns), template.parameters, handle.warnings))
         for definitions in (handle.parameters, handle.columns):
@@ -459,6 +463,7 @@ class PreparedStatements:
         statement = self._find(payload)
         statement.long_data.clear()
         statement.close_cursor()
+        self._conversation.session.row_count = 0
         self._out().ok()
 
     async def fetch(self, payload: bytes) -> None:

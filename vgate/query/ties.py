@@ -90,7 +90,20 @@ _TIME: Final = re.compile(
 _RUNS: Final = re.compile(rb"^(?:\( )*(?:select|with|insert|replace|update|delete|do|set|values|table|call)\b", re.I)
 _INSERT_HEAD: Final = re.compile(rb"(?:insert|replace)\b.*?(?= (?:values?|select|set|with|table)\b)", re.I | re.DOTALL)
 _PROGRAM: Final = re.compile(rb"^(?:create|alter|begin not)\b", re.I)
-_TABLELESS: Final = re.compile(rb"^(?:\( )*(?:select|do|values|set)\b(?!.* (?:from|table) )", re.I | re.DOTALL)
+_TABLELESS: Final = re.compile(
+    rb"""
+      (?:(?:explain|describe|desc|analyze)\ (?:(?:extended|partitions|format\ =\ \S+)\ )*)? (?:\(\ )*
+      (?:select|do|values|set)\b (?!.*\ (?:from(?!\ (?:dual\b|\?|\w+\ \(\ \)))|table)\ )
+    | (?:unlock|reset|purge|xa|help|change|grant|revoke|start|stop|deallocate|drop\ prepare)\b
+    | (?:begin|commit|rollback|savepoint|release|use|kill|get|show\ (?:warnings|errors|count))\b
+    | flush\b (?!(?:\ (?:local|no_write_to_binlog))?\ tables?\ (?!with\b)[\w`])
+    | (?:create|alter|drop)\ (?:or\ replace\ )?(?:user|role)\b
+    | show\ (?:grants|privileges|profiles|authors|contributors|engine\b|(?:full\ )?processlist|create
+      \ (?:database|schema|user)|(?:binlog|relaylog)\ events
+      |(?:all\ )?(?:master|slaves?|replicas?|binlog)\ (?:status|hosts))\b
+    """,
+    re.I | re.DOTALL | re.VERBOSE,
+)
 _SIMPLE: Final = re.compile(rb"[A-Za-z_]\w*")
 
 
@@ -209,5 +222,7 @@ def reads_last_statement(words: bytes) -> str:
 
 
 def names_no_table(words: bytes) -> bool:
-    """True for a statement about values alone: MariaDB then keeps the warnings of the one before."""
+    """True for a statement about values alone, or what no table tells (not even one of information_schema, which some
+    SHOWs are made of): MariaDB then keeps the warnings of the one before. Measured on MariaDB 10.11.
+    """
     return _TABLELESS.match(words) is not None

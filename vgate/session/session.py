@@ -82,6 +82,12 @@ class Session:
         """The last statement has left these, of ``count`` that there were: ``warning_count``."""
         self._noted, self.warning_count = noted, count
 
+    def told_nothing(self) -> None:
+        """A statement that names no table has been answered with an OK."""
+        self.row_count = 0
+        if not self.keeps_warnings:
+            self.diagnostics = []
+
     @property
     def most_kept(self) -> int | None:
         """The max_error_count that the client has set."""
@@ -176,12 +182,11 @@ class Session:
         self.keep_variables(dict.fromkeys(self.variables))
 
     def reset(self) -> None:
-        """What COM_RESET_CONNECTION leaves: everything but who and where the client is."""
+        """What COM_RESET_CONNECTION leaves: everything but who and where the client is, and FOUND_ROWS()."""
         self.end()
         self.settings = NO_SETTINGS
         self.insert_id = 0
-        self.row_count = -1
-        self.found_rows = None
+        self.row_count = 0
         self.diagnostics = []
         self.last_values = {}
         self.variables = {}

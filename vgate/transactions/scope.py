@@ -22,14 +22,18 @@ from hashlib import sha1
 from typing import Any, Final
 
 from vgate.backend.cluster import Cluster
-from vgate.backend.connection import BackendConnection
+from vgate.backend.connection import BackendConnection, Rows
 from vgate.errors import BACKEND_LOST, PARTIAL_COMMIT, TRANSACTION_BROKEN, UNSUPPORTED, ServerError, SqlError
 from vgate.session.session import Session
 from vgate.sql.literals import SWE7_LETTERS
 from vgate.wire.constants import Status
+from vgate.wire.packets import Ok
 
 Place = tuple[str, int]
 """A shard: keyspace name and index in key order."""
+
+Said = tuple[BackendConnection, Ok | Rows]
+"""A server's SHOW WARNINGS."""
 
 STATEMENT_SAVEPOINT: Final = "vgate_statement"
 _LONGEST: Final = 64
@@ -336,27 +340,30 @@ class Scope:
             raise
         self._finish()
 
-    async def rollback(self, within: float | None = None) -> None:
+    async def rollback(self, within: float | None = None) -> list[Said]:
         """Roll back on every shard; a connection on which that fails, or is not done ``within`` so many seconds, is
-        closed, which rolls back too.
+        closed, which rolls back too. What servers warn of comes back: tables that have no transactions.
         """
-        await self._roll_back_shards(within)
+        said = await self._roll_back_shards(within)
         self._finish()
+        return said
 
-    async def _roll_back_shards(self, within: float | None = None) -> None:
+    async def _roll_back_shards(self, within: float | None = None) -> list[Said]:
         places = [place for place in self.held if place in self.begun]
-        await asyncio.gather(*(self._rollback_one(self.held[place], within) for place in places))
+        said = await asyncio.gather(*(self._rollback_one(self.held[place], within) for place in places))
+        return [one for one in said if one is not None]
 
     @staticmethod
-    async def _rollback_one(connection: BackendConnection, within: float | None) -> None:
+    async def _rollback_one(connection: BackendConnection, within: float | None) -> Said | None:
         if connection.sink is not None:
             connection.close()
-            return
+            return None
         try:
             async with asyncio.timeout(within):
-                await connection.query("ROLLBACK")
+                return await _said_of("ROLLBACK", connection)
         except (SqlError, TimeoutError):
             connection.close()
+            return None
 
     def _finish(self) -> None:
         self.begun.clear()
@@ -381,8 +388,8 @@ class Scope:
 
     # -- savepoints -----------------------------------------------------------------------------------------------
 
-    async def on_all(self, statement: str) -> None:
-        """Run a savepoint statement on every shard of the transaction. Raises the first error.
+    async def on_all(self, statement: str) -> list[Said]:
+        """Run a savepoint statement on every shard of the transaction; what they warn of. Raises the first error.
 
         One that fails leaves shards that no longer have the same savepoints: the transaction is broken then.
         """
@@ -390,7 +397,7 @@ class Scope:
             raise TRANSACTION_BROKEN()
         places = [place for place in self.held if place in self.begun]
         try:
-            await self._together(places, statement)
+            return await self._together(places, statement)
         except BaseException as error:
             if len(places) > 1 or not isinstance(error, ServerError):  # one server alone has just said no
                 await self._break()
@@ -400,12 +407,19 @@ class Scope:
         """A savepoint for the one statement about to run on several shards of the client's transaction."""
         await self._together(places, f"SAVEPOINT {STATEMENT_SAVEPOINT}")
 
-    async def _together(self, places: Collection[Place], statement: str) -> None:
+    async def _together(self, places: Collection[Place], statement: str) -> list[Said]:
         """Run a statement on several shards at once, to its end on each; raises the first shard's error.
 
         All connections are the session's already, so nobody waits for anybody else's.
         """
-        await at_once(self.held[place].query(statement) for place in places)
+        said: list[Said] = []
+
+        async def run(connection: BackendConnection) -> None:
+            if (one := await _said_of(statement, connection)) is not None:
+                said.append(one)
+
+        await at_once(run(self.held[place]) for place in places)
+        return said
 
     async def undo(self, places: list[Place]) -> None:
         """Undo the marked statement on every shard. If one cannot, the whole transaction is rolled back and broken."""
@@ -434,6 +448,12 @@ class Scope:
         return f"{keyspace}/{self.cluster.keyspaces[keyspace].keyspace.shards[index].name}"
 
 
+async def _said_of(statement: str, connection: BackendConnection) -> Said | None:
+    """Run it; SHOW WARNINGS, if it has some."""
+    answer = await connection.query(statement)
+    return (connection, await connection.query("SHOW WARNINGS")) if answer.warnings else None
+
+
 async def at_once(work: Iterable[Coroutine[Any, Any, Any]]) -> None:
     """Do all of it at once, each to its end; raises the first error."""
     for result in await asyncio.gather(*work, return_exceptions=True):
@@ -441,7 +461,7 @@ async def at_once(work: Iterable[Coroutine[Any, Any, Any]]) -> None:
             raise result
 
 
-async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+async def to_its_end(work: Coroutine[Any, Any, object]) -> None:
     """Do what must not be left half done, whoever goes away meanwhile (KILL, or the client is gone, or both).
 
     Who was cancelled hears of it when it is over: the connections at work are not his before.

@@ -16,6 +16,7 @@ from vgate.session.session import Session
 from vgate.session.settings import NO_SETTINGS, Settings
 from vgate.transactions.scope import Scope
 from vgate.wire.constants import Status
+from vgate.wire.packets import Ok
 
 PLACE = ("customer", 0)
 OTHER = ("customer", 1)
@@ -36,13 +37,14 @@ class FakeConnection:
         self.slow: asyncio.Event | None = None
         self.asked = asyncio.Event()
 
-    async def query(self, sql: str) -> None:
+    async def query(self, sql: str) -> Ok:
         self.said.append(sql)
         if self.slow is not None:
             self.asked.set()
             await self.slow.wait()
         if sql == self.fails:
             raise ServerError(1213, "40001", "Deadlock found")
+        return Ok()
 
     async def carry(self, wanted: Settings) -> None:
         self.settings = wanted
