@@ -102,7 +102,58 @@ def test_settings_are_those_of_one_server(stocked: Oracle, script: str, keyspace
         assert mine.status & lexical == theirs.status & lexical
 
 
+EVALUATED = """
+set autocommit = 0; set autocommit = 1 = 1; select @@autocommit
+set autocommit = not @@autocommit; select @@autocommit; set autocommit = not @@autocommit; select @@autocommit
+set autocommit = @@session.autocommit, sql_mode = ''; set autocommit = (select 0); select @@autocommit
+set autocommit = 0 + 0; begin; set autocommit = 1 + 0; select @@autocommit
+set autocommit = if(@@sql_mode = '', 0, 1), sql_mode = ''; select @@autocommit; set autocommit = '1'; \
+set autocommit = 'on'; select @@autocommit
+set autocommit = null; set autocommit = 1.0; set autocommit = yes; set autocommit = -1; select @@autocommit
+set autocommit = cast('1x' as signed); show warnings
+set @@tx_isolation = default; set @@tx_isolation = 1; set @@tx_isolation = 4; set @@tx_isolation = 'nosuch'
+set @@transaction_isolation = default; set @@transaction_isolation = 1; set @@transaction_isolation = 4; \
+set @@transaction_isolation = concat('read-', 'committed'); set @@transaction_isolation = null
+set @@tx_read_only = 1; begin; commit; set @@tx_read_only = not 1; begin; commit; set @@tx_read_only = 2
+set @@transaction_read_only = on; begin; commit; set @@transaction_read_only = default; begin; commit
+set session transaction read only; set @@transaction_read_only = default; set @@tx_read_only = default; begin; commit; \
+set @@transaction_read_only = 'off'; begin; commit
+begin; set @@tx_isolation = 1; set @@transaction_isolation = 1; set @@transaction_isolation = 'nosuch'; \
+set transaction nonsense; set transaction read only; commit
+set session transaction isolation level serializable; set @@transaction_isolation = default; select 1
+set last_insert_id = 18446744073709551615; select last_insert_id(), @@last_insert_id
+set last_insert_id = 18446744073709551616; show warnings; select @@last_insert_id
+set identity = 99999999999999999999999; show warnings; select @@last_insert_id
+set last_insert_id = -1; show warnings; set last_insert_id = 2 + 3; select @@identity; set last_insert_id = '5'
+set last_insert_id = 4; set last_insert_id = last_insert_id() + 1; select @@last_insert_id, last_insert_id()
+set last_insert_id = null; set last_insert_id = default; set last_insert_id = 1.5; set last_insert_id = nosuch
+set names utf8mb4 collate default; select @@collation_connection
+set names default collate utf8mb4_bin; set names default collate default; set names `default`; set names 'default'
+set names utf8mb4 collate 'default'; set names utf8mb4 collate ''; set names 'utf8 mb4'; set names ''; set names null
+set names latin1 collate latin1_bin, autocommit = 1 = 1; select @@character_set_client, @@collation_connection
+set character set 'default'; set character set default; set charset 'latin1'; select @@character_set_client
+set autocommit = 1, lock_wait_timeout = (select 50 + n from customer where customer_id = 1); select @@lock_wait_timeout
+set autocommit = 0; set lock_wait_timeout = (select 50 + n from customer where customer_id = 1); commit
+set lock_wait_timeout = (select 50 + n from customer.customer where customer_id = 4), autocommit = 1; \
+select @@lock_wait_timeout
+"""
+
+
+@pytest.mark.parametrize("keyspace", ["customer", "product"])
+@pytest.mark.parametrize("script", scripts(EVALUATED))
+def test_what_a_server_makes_of_a_value_is_the_sessions(stocked: Oracle, script: str, keyspace: str) -> None:
+    stocked.both(f"use {keyspace}")
+    if keyspace == "product" and "customer.customer" not in script:
+        script = script.replace("customer_id", "id").replace("customer", "product")
+    run(stocked, script)
+
+
 REFUSED = """
+set lock_wait_timeout = (select count(*) from customer) | a system variable
+set sql_mode = '', lock_wait_timeout = (select max(n) from customer) | a system variable
+set autocommit = (select n from customer where customer_id = 1) | autocommit
+set last_insert_id = (select max(n) from customer where customer_id = 1) | last_insert_id
+set autocommit = connection_id() | autocommit
 set auto_increment_increment = 2 | auto_increment_increment
 set sql_log_bin = 0 | sql_log_bin
 set password = 'x' | vgate's users

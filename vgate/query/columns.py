@@ -18,6 +18,11 @@ _UTF8MB4: Final = (45, 4)
 _NO_DEFAULT: Final = 0x1000
 
 
+def text_column(name: str) -> ColumnDefinition:
+    """A VARCHAR column in utf8mb4, of a result that no server has."""
+    return ColumnDefinition(name.encode(), FieldType.VAR_STRING)
+
+
 class Columns:
     """How servers like those of ``facts`` describe columns to a session with these settings."""
 

@@ -5,7 +5,6 @@ It does not know how other statements are planned or run.
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +14,7 @@ from vgate.engine.call import Call
 from vgate.engine.output import Output
 from vgate.engine.rename import text_for
 from vgate.engine.route import run_next
-from vgate.engine.single import diagnostics_of, run_single
+from vgate.engine.single import diagnostics_of, follow_transaction, run_single
 from vgate.errors import (
     ACTIVE_TRANSACTION,
     NO_SAVEPOINT,
@@ -27,11 +26,12 @@ from vgate.planner.explain import explain
 from vgate.planner.plan import Access, Const, NextValue, Pass, Refuse
 from vgate.query import variables
 from vgate.query.beginning import Uses, used_by
-from vgate.query.columns import Columns
+from vgate.query.columns import Columns, text_column
 from vgate.query.databases import answer_database
 from vgate.query.grants import check, check_keyspace, may_use
-from vgate.query.ties import bare, names_no_table, reads_insert_id, reads_last_statement
-from vgate.query.vschema_shows import show_vschema
+from vgate.query.speaking import with_counts
+from vgate.query.ties import SPEAKS, bare, names_no_table, reads_insert_id, reads_last_statement
+from vgate.query.vschema_shows import like_filter, show_vschema
 from vgate.session.session import Diagnostic
 from vgate.sql.alter_vschema import AddAutoIncrement, AlterVschema, Change, ShowVschema
 from vgate.sql.lexer import TokenKind
@@ -58,7 +58,6 @@ from vgate.sql.statements import (
 )
 from vgate.sql.versioned import Flavour
 from vgate.transactions.scope import Place, Said, savepoint_named
-from vgate.wire.constants import FieldType
 from vgate.wire.packets import ColumnDefinition
 
 if TYPE_CHECKING:
@@ -89,11 +88,6 @@ _KEEPS_FOUND_ROWS: Final = (Use, Begin, Commit, Rollback, Savepoint, RollbackTo,
 _OF_WARNINGS: Final = ("warnings", "errors", "count_warnings", "count_errors")
 
 _LIMIT: Final = re.compile(rb"\blimit\s+(\d+)(?:\s*(,|offset\b)\s*(\d+))?\s*\Z", re.I)
-
-
-def text_column(name: str) -> ColumnDefinition:
-    """A VARCHAR column in utf8mb4, of a result that no server has."""
-    return ColumnDefinition(name.encode(), FieldType.VAR_STRING)
 
 
 class OwnStatements:
@@ -240,6 +234,9 @@ class OwnStatements:
         if any(self._of_user(one) for one in assignments):
             await self._set_user(assignments, text, out)
             return
+        words = bare(text, self.conversation.lexer)
+        place = await self._place_of(assignments, words)
+        noted: list[Diagnostic] = []
         rest: list[Assignment] = []
         autocommit: bool | None = None
         insert_id: int | None = None
@@ -247,24 +244,24 @@ class OwnStatements:
         for one in assignments:
             if isinstance(one, SystemVariable) and one.name == "autocommit":
                 autocommit = variables.autocommit_value(one.value)
+                if autocommit is None:
+                    autocommit = variables.is_on(await self._made_of(one, place, words, noted))
             elif isinstance(one, SystemVariable) and one.name in variables.PER_STATEMENT:
-                insert_id = _insert_id(one)
+                insert_id = variables.insert_id(one.value) if one.name != "insert_id" else None
+                if insert_id is None:
+                    insert_id = int(await self._made_of(one, place, words, noted))
             elif isinstance(one, TransactionCharacteristics) and one.scope == "once":
+                await self._try_characteristic(one.text)
                 once.append(one.text)
             elif isinstance(one, SystemVariable) and one.scope == "once":
-                once.append(variables.characteristic(one))
+                once.append(variables.characteristic(await self._made_of(one, place, words, noted)))
             else:
                 rest.append(one)
         if once and session.in_transaction:
             raise ACTIVE_TRANSACTION()
-        for characteristic in once:
-            await self._try_characteristic(characteristic)
-        noted: list[Diagnostic] = []
         if rest:
-            noted = await self.conversation.look(
-                self.place(), self.scope.take, lambda _, connection: variables.apply(rest, session, connection)
-            )
-        if not session.in_transaction and self._uses_tables(bare(text, self.conversation.lexer)):
+            noted += await self._apply(rest, place, asks=self._asks(words))
+        if not session.in_transaction and self._uses_tables(words):
             session.isolation_once = ()
         session.isolation_once = (*session.isolation_once, *once)
         if insert_id is not None:
@@ -272,6 +269,48 @@ class OwnStatements:
         if autocommit is not None:
             await self._autocommit(autocommit)
         self._set_done(noted, out)
+
+    async def _apply(self, rest: list[Assignment], place: Place, *, asks: bool) -> list[Diagnostic]:
+        """Session assignments. ``asks``: no other server than that of ``place`` can say what the values are."""
+        if not asks:
+            return await self.conversation.look(
+                place, self.scope.take, lambda _, connection: variables.apply(rest, self.session, connection)
+            )
+        connection = await self.scope.take(place)
+        try:
+            noted = await variables.apply(rest, self.session, connection)
+            await follow_transaction(self.scope, place, connection, connection.response.status)
+        finally:
+            self.scope.give_back(place, connection)
+        return noted
+
+    async def _place_of(self, assignments: list[Assignment], words: bytes) -> Place:
+        """The server that can say what the values are. Raises UNSUPPORTED where that takes several."""
+        if not self._asks(words):
+            return self.place()
+        if self.session.target.shard is not None:
+            return self.tied_place() or self.place()
+        values = [one.value for one in assignments if isinstance(one, SystemVariable)]
+        values = [one for one in values if self._asks(b"set x = " + bare(_raw(one), self.conversation.lexer))]
+        return await self.conversation.variables.place_of(values, "a system variable")
+
+    @staticmethod
+    def _asks(words: bytes) -> bool:
+        """True where a table is named, if only one of information_schema."""
+        return used_by(words) is not Uses.NOTHING
+
+    async def _made_of(self, one: SystemVariable, place: Place, words: bytes, noted: list[Diagnostic]) -> str:
+        """What a server makes of the value of a variable that is the session's own; its warnings are ``noted``.
+
+        Not where it has to read a table: MySQL 9.7 dies of SET autocommit = (SELECT ... FROM ...).
+        """
+        if one.name == "insert_id" or SPEAKS.search(words) or self._asks(words):
+            raise UNSUPPORTED(construct=f"SET {one.name} = {one.value}")
+        async with self.conversation.gate.cluster.connection(*place) as connection:
+            await connection.carry(self.session.settings)
+            made, warned = await variables.made_of(one, self.session, connection)
+        noted += warned
+        return made
 
     def _set_done(self, noted: list[Diagnostic], out: Output) -> None:
         """What is read from now on may be read otherwise; answer with the warnings of a SET."""
@@ -284,7 +323,7 @@ class OwnStatements:
         """True if the assignment is to a user variable, or reads one."""
         if not isinstance(one, SystemVariable):
             return isinstance(one, UserVariable)
-        value = one.value.encode("utf-8", "surrogateescape")
+        value = _raw(one.value)
         tokens = self.conversation.lexer.scan(value)
         return any(t.kind is TokenKind.VARIABLE and value[t.start : t.start + 2] != b"@@" for t in tokens)
 
@@ -295,7 +334,7 @@ class OwnStatements:
                 isinstance(one, SystemVariable) and one.name in ("autocommit", *variables.PER_STATEMENT)
             ):
                 raise UNSUPPORTED(construct="this SET together with a user variable")
-        text = self._with_counts(text)
+        text = with_counts(self.session, text, self.conversation.lexer)
         variables_of = self.conversation.variables
         place, call = await variables_of.setting(self._call(text, out), self.tied_place())
         text = call.text
@@ -328,23 +367,6 @@ class OwnStatements:
     def _uses_tables(self, words: bytes) -> bool:
         uses = used_by(words)
         return uses is Uses.TABLES or (uses is Uses.DICTIONARY and self.conversation.on_mysql)
-
-    def _with_counts(self, text: bytes) -> bytes:
-        """ROW_COUNT() and FOUND_ROWS() by their values: the statement that they speak of may have run elsewhere."""
-        values = {b"row_count": self.session.row_count, b"found_rows": self.session.found_rows}
-        parts: list[bytes] = []
-        at = 0
-        tokens = self.conversation.lexer.tokens(text)
-        for name, opening, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
-            word = text[name.start : name.end].lower()
-            if word not in values or text[opening.start : opening.end] + text[closing.start : closing.end] != b"()":
-                continue
-            value = values[word]
-            if value is None:
-                raise UNSUPPORTED(construct=reads_last_statement(b"found_rows ("))
-            parts += (text[at : name.start], b"%d" % value)
-            at = closing.end
-        return b"".join((*parts, text[at:]))
 
     async def _autocommit(self, wanted: bool) -> None:
         session = self.session
@@ -472,7 +494,7 @@ class OwnStatements:
                 out.rows([text_column("Target")], [[str(session.target).encode()]])
             case "warnings" | "errors":
                 noted = [one for one in session.diagnostics if what == "warnings" or one.level == "Error"]
-                out.rows(self.columns.warnings(), map(_row, _limited(noted, text)))
+                out.rows(self.columns.warnings(), [one.row for one in _limited(noted, text)])
             case _:
                 word = "warning_count" if what == "count_warnings" else "error_count"
                 out.rows([self.columns.value(f"@@session.{word}")], [[b"%d" % self._count(word)]])
@@ -564,15 +586,9 @@ class OwnStatements:
         await self.conversation.gate.living.change([change])
 
 
-def _insert_id(one: SystemVariable) -> int:
-    """The value of SET last_insert_id. Raises UNSUPPORTED."""
-    if one.name == "insert_id" or not one.value.strip().isdigit():
-        raise UNSUPPORTED(construct=f"SET {one.name} = {one.value}")
-    return int(one.value)
-
-
-def _row(one: Diagnostic) -> list[bytes]:
-    return [one.level.encode(), b"%d" % one.code, one.message.encode("utf-8", "surrogateescape")]
+def _raw(value: str) -> bytes:
+    """An assignment's right side as the client has sent it."""
+    return value.encode("utf-8", "surrogateescape")
 
 
 def _limited(found: list[Diagnostic], text: bytes) -> list[Diagnostic]:
@@ -585,11 +601,3 @@ def _limited(found: list[Diagnostic], text: bytes) -> list[Diagnostic]:
         return found[: int(first)]
     start, count = (int(first), int(second)) if word == b"," else (int(second), int(first))
     return found[start : start + count]
-
-
-def like_filter(pattern: str | None) -> Callable[[str], bool]:
-    """A LIKE pattern (% and _) as a predicate; None accepts everything."""
-    if pattern is None:
-        return lambda name: True
-    glob = "".join({"%": "*", "_": "?"}.get(c, f"[{c}]" if c in "*?[" else c) for c in pattern.lower())
-    return lambda name: fnmatch.fnmatchcase(name.lower(), glob)

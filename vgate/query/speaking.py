@@ -63,6 +63,27 @@ def speak(call: Call, keyspace: str) -> None:
         call.execution = replace(call.execution, text=spoken(call.execution.text))
 
 
+def with_counts(session: Session, text: bytes, lexer: Lexer) -> bytes:
+    """ROW_COUNT() and FOUND_ROWS() of a SET by their values: the statement that they speak of may have run elsewhere.
+
+    Raises UNSUPPORTED.
+    """
+    values = {b"row_count": session.row_count, b"found_rows": session.found_rows}
+    parts: list[bytes] = []
+    at = 0
+    tokens = lexer.tokens(text)
+    for name, opening, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        word = text[name.start : name.end].lower()
+        if word not in values or text[opening.start : opening.end] + text[closing.start : closing.end] != b"()":
+            continue
+        value = values[word]
+        if value is None:
+            raise UNSUPPORTED(construct=reads_last_statement(b"found_rows ("))
+        parts += (text[at : name.start], b"%d" % value)
+        at = closing.end
+    return b"".join((*parts, text[at:]))
+
+
 @dataclass(slots=True)
 class Value:
     """Tokens ``first`` to ``last`` stand for a value; ``whole``: how it is written where it is all of a select item."""

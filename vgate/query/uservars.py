@@ -117,7 +117,8 @@ class UserVariables:
         check_names(mentions.names, call.mode.charset)
         again = recognise(call.text, call.mode)  # with what ROW_COUNT() and its like are worth
         own = [one for one in again.assignments if isinstance(one, UserVariable)] if isinstance(again, Set) else []
-        place = await self._place_of(own) if own else self._conversation.own.place()
+        values = [one.value for one in own]
+        place = await self.place_of(values, "a user variable") if own else self._conversation.own.place()
         call.assigns = partial(self.learn, names=mentions.names)
         call.peeks = True
         self._speak(call, place)
@@ -127,11 +128,11 @@ class UserVariables:
         if SPEAKS.search(bare(call.text, call.lexer)):
             speak(call, place[0])
 
-    async def _place_of(self, own: Sequence[UserVariable]) -> Place:
-        """The server that can evaluate what is assigned."""
+    async def place_of(self, values: Sequence[str], assigned: str) -> Place:
+        """The server that can evaluate what is ``assigned`` to. Raises UNSUPPORTED where there is none."""
         conversation = self._conversation
-        values = b", ".join(one.value.encode("utf-8", "surrogateescape") for one in own)
-        text = Mentions(b"SELECT " + values, conversation.mode).without_into(self._literal)
+        items = b", ".join(one.encode("utf-8", "surrogateescape") for one in values)
+        text = Mentions(b"SELECT " + items, conversation.mode).without_into(self._literal)
         text, shape, slots = await conversation.read(text)
         planned = await conversation.planned(text, shape, conversation.session.target.keyspace)
         match planned.plan:
@@ -146,7 +147,7 @@ class UserVariables:
                 places = shards_of(call, node)
                 if len(places) == 1 and not node.others:
                     return places[0]
-        raise UNSUPPORTED(construct="SET of a user variable to what several shards have to say")
+        raise UNSUPPORTED(construct=f"SET of {assigned} to what several shards have to say")
 
     # -- what servers know ------------------------------------------------------------------------------------------
 

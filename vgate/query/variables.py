@@ -13,7 +13,7 @@ from typing import Final
 
 from vgate.backend.connection import BackendConnection
 from vgate.engine.single import read_warnings
-from vgate.errors import UNSUPPORTED, WRONG_VALUE, SqlError
+from vgate.errors import UNSUPPORTED, SqlError
 from vgate.query.uservars import check_names
 from vgate.session.session import Diagnostic, Session
 from vgate.sql.statements import (
@@ -54,31 +54,57 @@ ONLY: Final[Mapping[str, tuple[frozenset[str], str]]] = {
 _CHARACTERISTICS: Final[Mapping[str, str]] = {
     "read-uncommitted": "ISOLATION LEVEL READ UNCOMMITTED", "read-committed": "ISOLATION LEVEL READ COMMITTED",
     "repeatable-read": "ISOLATION LEVEL REPEATABLE READ", "serializable": "ISOLATION LEVEL SERIALIZABLE",
-    "1": "READ ONLY", "on": "READ ONLY", "true": "READ ONLY", "0": "READ WRITE", "off": "READ WRITE",
-    "false": "READ WRITE",
+    "1": "READ ONLY", "on": "READ ONLY", "0": "READ WRITE", "off": "READ WRITE",
 }  # fmt: skip
-
-
-def characteristic(one: SystemVariable) -> str:
-    """``SET @@transaction_isolation = x``, without a scope, as SET TRANSACTION has it. Raises WRONG_VALUE (1231)."""
-    found = _CHARACTERISTICS.get(_word(one.value))
-    if found is None or found.startswith("ISOLATION") is one.name.endswith("read_only"):
-        raise WRONG_VALUE(name=one.name, value=one.value.strip("'\""))
-    return found
 
 
 def _word(value: str) -> str:
     return value.strip().strip("'\"").lower()
 
 
-def autocommit_value(value: str) -> bool:
-    """The value of SET autocommit. Raises WRONG_VALUE (1231)."""
-    match _word(value):
-        case "1" | "on" | "true" | "default":
-            return True
-        case "0" | "off" | "false":
-            return False
-    raise WRONG_VALUE(name="autocommit", value=value.strip("'\""))
+def autocommit_value(value: str) -> bool | None:
+    """The value of SET autocommit as it is usually written; None: a server has to say."""
+    return {"1": True, "on": True, "true": True, "default": True, "0": False, "off": False, "false": False}.get(
+        value.strip().lower()
+    )
+
+
+def is_on(value: str) -> bool:
+    """A BOOL as a server says it: MySQL by a number, MariaDB by a word."""
+    return _word(value) in ("1", "on")
+
+
+def insert_id(value: str) -> int | None:
+    """The value of SET last_insert_id as it is usually written; None: a server has to say."""
+    value = value.strip()
+    return int(value) if value.isascii() and value.isdigit() and int(value) < 1 << 64 else None
+
+
+def characteristic(value: str) -> str:
+    """What a server has made of ``SET @@transaction_isolation = x``, without a scope, as SET TRANSACTION has it."""
+    return _CHARACTERISTICS[_word(value)]
+
+
+async def made_of(
+    one: SystemVariable, session: Session, connection: BackendConnection
+) -> tuple[str, list[Diagnostic]]:
+    """What a server makes of a value that is not to be kept as a setting, and its warnings. ``connection`` is in no
+    transaction, carries the session's settings, and is as before afterwards. Raises the server's refusal.
+    """
+    counted = one.name in PER_STATEMENT
+    before = {} if counted else await _read([one.name], connection)
+    await connection.query(f"SET last_insert_id = {session.insert_id}")
+    statement = f"SET SESSION {one.name} = {one.value}"
+    answer = await connection.query(statement.encode("utf-8", "surrogateescape"))
+    try:
+        noted = await read_warnings(connection) if answer.warnings else []
+        made = (await _read([one.name], connection))[one.name]
+        for name, value in before.items():
+            await connection.query(f"SET SESSION {name} = {value}")
+    except SqlError:  # what it carries now is not known
+        connection.close()
+        raise
+    return made or "NULL", noted
 
 
 async def apply(
@@ -102,7 +128,7 @@ async def apply(
     for assignment in assignments:
         match assignment:
             case Names():
-                statements.append(_names(assignment))
+                statements.append(assignment.text)
                 read_back += _CHARSETS
             case SystemVariable(name=name, value=value):
                 if name in REFUSED:
@@ -134,26 +160,6 @@ async def apply(
     session.settings = session.settings.changed(changes)
     connection.settings = session.settings
     return noted
-
-
-def _names(names: Names) -> str:
-    charset = names.charset
-    if names.character_set:
-        if charset.lower() == "default":
-            return "CHARACTER SET DEFAULT"
-        return f"CHARACTER SET '{_plain(charset)}'"
-    if charset.lower() == "default":
-        return "NAMES DEFAULT"
-    collate = f" COLLATE '{_plain(names.collation)}'" if names.collation else ""
-    return f"NAMES '{_plain(charset)}'{collate}"
-
-
-def _plain(word: str) -> str:
-    """A character set or collation name; anything else in it could leave the quotes. Raises UNSUPPORTED."""
-    if not re.fullmatch(r"\w+", word):
-        raise UNSUPPORTED(construct=f"character set name {word!r}")
-    return word
-
 
 
 async def _transaction_variables(connection: BackendConnection) -> list[str]:

@@ -5,12 +5,21 @@ It does not know how the VSchema is changed, nor packets.
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from vgate.errors import NO_DATABASE, UNKNOWN_VSCHEMA_TABLE
 from vgate.sql.alter_vschema import ShowVschema
 from vgate.vschema.model import Definition, Keyspace, VSchema
+
+
+def like_filter(pattern: str | None) -> Callable[[str], bool]:
+    """A LIKE pattern (% and _) as a predicate; None accepts everything."""
+    if pattern is None:
+        return lambda name: True
+    glob = "".join({"%": "*", "_": "?"}.get(c, f"[{c}]" if c in "*?[" else c) for c in pattern.lower())
+    return lambda name: fnmatch.fnmatchcase(name.lower(), glob)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,11 @@ class Diagnostic:
     code: int
     message: str
 
+    @property
+    def row(self) -> list[bytes]:
+        """Its cells."""
+        return [self.level.encode(), b"%d" % self.code, self.message.encode("utf-8", "surrogateescape")]
+
 
 class Session:
     """See the module."""

@@ -76,11 +76,10 @@ class UserVariable:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """SET NAMES or SET CHARACTER SET (``character_set`` True)."""
+    """SET NAMES or SET CHARACTER SET; ``text`` is how it is written, which a server judges."""
 
     charset: str
-    collation: str | None
-    character_set: bool
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +189,10 @@ class Reader:
             detail="check the manual that corresponds to your server version for the right syntax to use"
             f" near '{near}' at line 1"
         )
+
+    def since(self, begin: int) -> str:
+        """The text from that token on, up to the next; bytes that are no UTF-8 are in it as surrogates."""
+        return self.text[self.tokens[begin].start : self.tokens[self.at - 1].end].decode("utf-8", "surrogateescape")
 
     def name(self) -> str:
         """A name, quoted or not."""
@@ -356,12 +359,14 @@ def _set(reader: Reader) -> Set | None:
 
 
 def _assignment(reader: Reader, scope: str) -> tuple[Assignment, str]:
+    begin = reader.at
     if reader.accept("names"):
         charset = reader.name_or_string()
-        collation = reader.name_or_string() if reader.accept("collate") else None
-        return Names(charset, collation, False), scope
+        if reader.accept("collate"):
+            reader.name_or_string()
+        return Names(charset, reader.since(begin)), scope
     if reader.accept("character", "set") or reader.accept("char", "set") or reader.accept("charset"):
-        return Names(reader.name_or_string(), None, True), scope
+        return Names(reader.name_or_string(), reader.since(begin)), scope
     for word in ("session", "local", "global", "persist", "persist_only"):
         if reader.accept(word):
             scope = {"local": "session"}.get(word, word)
@@ -410,7 +415,7 @@ def _value(reader: Reader) -> str:
         reader.at += 1
     if reader.at == begin:
         raise reader.syntax()
-    return reader.text[reader.tokens[begin].start : reader.tokens[reader.at - 1].end].decode("utf-8", "surrogateescape")
+    return reader.since(begin)
 
 
 def _next(reader: Reader) -> SelectNext | None:
