@@ -183,6 +183,7 @@ LOCAL_DISABLED_MARIADB = Fault(
 NO_SUCH_THREAD = Fault("", 1094, "HY000", "Unknown thread id: {id}")
 KILL_DENIED = Fault("", 1095, "HY000", "You are not owner of thread {id}")
 INTERRUPTED = Fault("", 1317, "70100", "Query execution was interrupted")
+CONNECTION_KILLED = Fault("", 1927, "70100", "Connection was killed")
 
 INVALID_UTF8 = Fault("", 1105, "HY000", "cannot normalize string containing invalid UTF-8: {value}")
 KEYSPACE_ID_UNSURE = Fault(

@@ -20,6 +20,7 @@ from tests.fix_servers import Cluster
 from tests.fix_vgate import USERS, StartVgate
 from tests.integration.asking import Connection, Later, number_of, run, until, working
 from tests.integration.executing import Prepared
+from vgate.sql.versioned import Flavour
 
 SYNTAX, INTERRUPTED, NO_SUCH_THREAD, NOT_OWNER = 1064, 1317, 1094, 1095
 
@@ -178,7 +179,9 @@ def test_who_may_be_killed(stocked: Oracle, start_vgate: StartVgate, cluster: Cl
     answer = ask(stocked.vgate, "kill 999999999")
     assert answer.error is not None
     assert answer.error[0] == NO_SUCH_THREAD
-    for statement in ("kill connection_id()", "kill query id 5", "kill user root"):
+    for statement in ("kill @a", "kill (select count(*) from customer)", "kill query id 5", "kill user root"):
+        if cluster.flavour is Flavour.MYSQL and statement == "kill user root":
+            continue
         for keyspace in ("product", "customer"):
             ask(stocked.vgate, f"use {keyspace}")
             stocked.refused(statement, "KILL")
@@ -192,6 +195,30 @@ def test_who_may_be_killed(stocked: Oracle, start_vgate: StartVgate, cluster: Cl
         for statement in (f"kill {number}", f"kill query {number}"):
             assert ask(second, statement).error == (NOT_OWNER, f"You are not owner of thread {number}")
         assert ask(one, "select 1").rows == ((1,),)
+
+
+NUMBERS = """
+kill 1 + 1; kill query 1 + 1; kill null; kill -1; kill 1.5; kill 1e3; kill 'x'; kill 0x7; kill true; kill (select 1)
+kill 99999999999999999999; kill 4294967299; kill 18446744073709551615; kill 0; kill query 0; kill @@warning_count - 1
+kill; kill query; kill 1 2; kill nosuch; kill connection
+kill query connection_id(); select 1; kill query connection_id() + 0; show warnings; select row_count()
+begin; update customer set n = 7; kill query connection_id(); select n from customer; rollback
+"""
+
+
+@pytest.mark.parametrize("script", NUMBERS.strip().splitlines())
+@pytest.mark.parametrize("keyspace", ["customer", "product"])
+def test_kill_of_what_a_server_would_kill(stocked: Oracle, keyspace: str, script: str) -> None:
+    run(stocked, f"use {keyspace}; {script.replace('customer', 'product') if keyspace == 'product' else script}")
+
+
+@pytest.mark.parametrize("kill", ["kill {}", "kill connection_id()", "kill connection {} + 0"])
+def test_who_kills_himself_is_told_and_goes(stocked: Oracle, kill: str) -> None:
+    for connection in (stocked.vgate, stocked.plain):
+        error = ask(connection, kill.format(number_of(connection))).error
+        assert error is not None
+        assert error[0] == (1317 if stocked.cluster.flavour is Flavour.MYSQL else 1927)
+        assert ask(connection, "select 1").error is not None
 
 
 # -- SHOW -----------------------------------------------------------------------------------------------------------

@@ -250,7 +250,7 @@ class Conversation(FastPath):
             if word == b"show" and await self.own.show_as_query(text, out):
                 return True
             if word == b"kill":
-                raise UNSUPPORTED(construct="KILL of anything but a connection's number")
+                raise UNSUPPORTED(construct="KILL of anything but one connection")
         if word == b"select" and await self.own.local_select(shape, text, out):
             return True
         if word != b"set":

@@ -29,8 +29,9 @@ from vgate.query.beginning import Uses, used_by
 from vgate.query.columns import Columns, text_column
 from vgate.query.databases import answer_database
 from vgate.query.grants import check, check_keyspace, may_use
+from vgate.query.kill import kill
 from vgate.query.speaking import with_counts
-from vgate.query.ties import SPEAKS, bare, names_no_table, reads_insert_id, reads_last_statement
+from vgate.query.ties import SPEAKS, bare, leaves_traces, names_no_table, reads_insert_id, reads_last_statement
 from vgate.query.vschema_shows import like_filter, show_vschema
 from vgate.session.session import Diagnostic
 from vgate.sql.alter_vschema import AddAutoIncrement, AlterVschema, Change, ShowVschema
@@ -133,9 +134,8 @@ class OwnStatements:
                 self._show(what, like, text, out)
             case ShowVschema():
                 self._show_vschema(statement, out)
-            case Kill(connection_id=number, query_only=query_only):
-                await self.conversation.clients.kill(number, self.session.login.user, query_only=query_only)
-                out.ok()
+            case Kill():
+                await kill(self.conversation, statement, out)
             case Vexplain(start=start):
                 await self._explain(text[start:], out)
             case AlterVschema(change=change):
@@ -304,7 +304,7 @@ class OwnStatements:
 
         Not where it has to read a table: MySQL 9.7 dies of SET autocommit = (SELECT ... FROM ...).
         """
-        if one.name == "insert_id" or SPEAKS.search(words) or self._asks(words):
+        if one.name == "insert_id" or SPEAKS.search(words) or self._asks(words) or leaves_traces(words):
             raise UNSUPPORTED(construct=f"SET {one.name} = {one.value}")
         async with self.conversation.gate.cluster.connection(*place) as connection:
             await connection.carry(self.session.settings)

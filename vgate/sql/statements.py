@@ -117,7 +117,9 @@ class ShowVgate:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    connection_id: int
+    """KILL [CONNECTION | QUERY]; ``value`` is the expression that names the connection."""
+
+    value: str
     query_only: bool
 
 
@@ -489,11 +491,11 @@ def _kill(reader: Reader) -> Kill | None:
     query_only = reader.accept("query")
     if not query_only:
         reader.accept("connection")
-    number = reader.peek()
-    if not number.isdigit():
+    if reader.end():
+        raise reader.syntax()
+    if reader.peek() in ("hard", "soft", "user", "id"):  # MariaDB's other forms
         return None
-    reader.at += 1
-    reader.finish()
-    return Kill(int(number), query_only)
+    begin, reader.at = reader.at, len(reader.tokens)
+    return Kill(reader.since(begin), query_only)
 
 
