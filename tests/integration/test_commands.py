@@ -19,7 +19,10 @@ from tests.fix_oracle import Oracle, ask
 from tests.fix_servers import Cluster
 from tests.fix_vgate import USERS, StartVgate
 from tests.integration.asking import Connection, Later, number_of, run, until, working
+from tests.integration.comparing import payloads
+from tests.integration.comparing import results as results_of
 from tests.integration.executing import Prepared
+from tests.integration.raw import PREPARE, QUERY, Raw
 from vgate.sql.versioned import Flavour
 
 SYNTAX, INTERRUPTED, NO_SUCH_THREAD, NOT_OWNER = 1064, 1317, 1094, 1095
@@ -195,6 +198,26 @@ def test_who_may_be_killed(stocked: Oracle, start_vgate: StartVgate, cluster: Cl
         for statement in (f"kill {number}", f"kill query {number}"):
             assert ask(second, statement).error == (NOT_OWNER, f"You are not owner of thread {number}")
         assert ask(one, "select 1").rows == ((1,),)
+
+
+NULS = [b"select 1\0", b"select 1 ;\0 ", b"\0", b" \0;", b";\0", b"\0\0", b"select 1\0\0", b"select 1 -- x\0",
+        b"/* x */\0", b"use product\0", b"set @a = 1\0", b"begin\0", b"show tables like 'x'\0", b"select 1\0 + 1",
+        b"select n from customer.customer where customer_id = 1\0", b"select 'a\0'", b"select 1; select ';'\0",
+        b"select 1; select 2;\0", b"select 1; \0", b"select 1;;\0", b"select 1\0; select 2", b"select ?\0"]  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", NULS)
+@pytest.mark.parametrize("several", [False, True])
+def test_a_nul_at_the_end_is_the_end(stocked: Oracle, sql: bytes, several: bool) -> None:
+    """As in servers, which put one there themselves; anywhere else but in a text it is an error."""
+    asked = []
+    for side in (stocked.process, stocked.cluster.plain):
+        with closing(side.connect("customer", client_flag=CLIENT.MULTI_STATEMENTS if several else 0)) as connection:
+            raw = Raw(connection)
+            found = [one.error[0] if one.error else one.rows for one in results_of(raw.ask(QUERY + sql))]
+            first = next(payloads(raw.ask(PREPARE + sql)))
+            asked.append((found, first[0] or int.from_bytes(first[7:9], "little"), first[1:3] if first[0] else b""))
+    assert asked[0] == asked[1]
 
 
 NUMBERS = """

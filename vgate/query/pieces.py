@@ -23,24 +23,35 @@ _PROGRAM: Final = re.compile(
     rb"|alter event\b|begin not atomic\b|(?:if|case|loop|repeat|while|for)\b|\w+ : (?:begin|loop|repeat|while|for)\b",
     re.I | re.DOTALL,
 )
+_AT_END: Final = b"; \t\n\v\f\r"
 _HEAD: Final = 40
 """Words among which a stored program is known to be one."""
+
+
+def without_nul(text: bytes) -> bytes:
+    """The text up to the NUL at its end, which servers take for the one that they put there; ``text`` if there is none.
+    """
+    shown = text.rstrip(_AT_END) if text[-1:] in b"\0" + _AT_END else text
+    return shown[:-1] if shown.endswith(b"\0") else text
 
 
 class Pieces:
     """The statements of a text, one after the other; ``several``: the client asked for MULTI_STATEMENTS."""
 
-    __slots__ = ("_at", "_several", "_text")
+    __slots__ = ("_at", "_nul", "_several", "_text")
 
     def __init__(self, text: bytes, *, several: bool) -> None:
-        self._text = text.rstrip(b"; \t\n\v\f\r") if b";" in text else text
+        self._text = without_nul(text)
+        self._nul = self._text is not text  # what it ends is a statement, if an empty one
+        if b";" in text and not self._nul:
+            self._text = text.rstrip(_AT_END)
         self._several = several
         self._at = 0
 
     @property
     def more(self) -> bool:
         """True while there are statements behind the last one that was cut off."""
-        return self._at < len(self._text)
+        return self._at < len(self._text) + (self._nul and self._several)
 
     async def cut(self, lexer: Lexer, flavour: Flavour, number: Version) -> bytes:
         """The next statement, without its semicolon, for a server of that kind. Others run while a long one is read.
@@ -49,7 +60,7 @@ class Pieces:
         """
         text, start = self._text, self._at
         if text.find(b";", start) < 0:  # the last one: of it no more need be read
-            self._at = len(text)
+            self._at = len(text) + 1
             return text[start:]
         try:
             try:
@@ -60,7 +71,7 @@ class Pieces:
             if end < len(text) and _PROGRAM.match(bare(piece, lexer, _HEAD)):
                 end = len(text)
                 piece = expand(text[start:], lexer.mode, flavour, number)
-            self._at = min(end + 1, len(text))
+            self._at = min(end + 1, len(text) + self._nul)
             if not self._several:
                 self._nothing_more(lexer)
         except LexError as error:
@@ -82,7 +93,7 @@ class Pieces:
 
     def _nothing_more(self, lexer: Lexer) -> None:
         """Behind the only statement there may be a comment. Raises LexError, VgateError."""
-        token = next(lexer.scan(self._text, self._at), None)
+        token = next(lexer.scan(self._text, min(self._at, len(self._text))), None)
         if token is not None:
             raise syntax_error(self._text, token.start)
         self._at = len(self._text)

@@ -10,6 +10,7 @@ answer an OK either way. It does not know packets' framing.
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -41,6 +42,7 @@ from vgate.query.attributes import FUNCTION, parametrised
 from vgate.query.cache import Cached
 from vgate.query.known import KnownExecution, known_execution
 from vgate.query.mixed import Mixed, bigint, mixed
+from vgate.query.pieces import without_nul
 from vgate.query.prepared_statement import Attributed, ByRow, Own, PreparedStatement, SequenceLook
 from vgate.query.sequence_ddl import CREATE_COLUMNS, OF_TYPE, WORDS
 from vgate.query.ties import bare, names_no_table
@@ -80,6 +82,7 @@ READ_ONLY: Final = 1
 
 _READ_OTHERWISE: Final = "executing such a statement that was prepared under another sql_mode; prepare it anew"
 _OTHER_CHARACTERS: Final = "executing such a text that was prepared under another SET NAMES; prepare it anew"
+_EMPTY_END: Final = re.compile(rb"(?:\A|;)\s*;\s*\Z")
 LIMIT: Final = 16_382
 """Statements one client may have prepared: MySQL's default of max_prepared_stmt_count."""
 
@@ -125,6 +128,9 @@ class PreparedStatements:
     async def _prepare(self, text: bytes, sequence: int) -> None:
         if len(self._statements) >= LIMIT:
             raise TOO_MANY_STATEMENTS(limit=LIMIT)
+        ended = without_nul(text)
+        if not _EMPTY_END.search(ended):  # else the NUL is the error that it is to servers
+            text = ended
         if not text.strip(b"; \t\r\n"):
             raise EMPTY_QUERY()
         conversation = self._conversation

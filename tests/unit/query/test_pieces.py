@@ -39,6 +39,12 @@ async def cut(text: bytes, *lexers: Lexer, several: bool = True) -> list[bytes]:
         (b"", [b""]),
         (b" ; ", [b""]),
         (b"-- x", [b"-- x"]),
+        (b"select 1\0", [b"select 1"]),
+        (b"select ';' \0 ;", [b"select ';' "]),
+        (b"select 1; select 2;\0", [b"select 1", b" select 2", b""]),  # which is refused as empty
+        (b"\0", [b""]),
+        (b";\0", None),
+        (b"select 1;;\0", None),
         (b"select 1;;select 2", None),
         (b";select 2", None),
         (b"/* x */;select 2", None),
