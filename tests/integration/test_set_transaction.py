@@ -22,6 +22,10 @@ set @x = 1; set @a = (select 1), @b = (select 2)
 set @a = 1, sort_buffer_size = 300000
 set lock_wait_timeout = (select 55)
 do (select 1); do sleep(0)
+checksum table customer
+analyze table customer
+prepare s from 'select 1'; execute s; prepare s from 'set @x = 1'; execute s
+prepare s from 'select * from customer'; execute s
 explain select 1; explain select * from (select 1) t
 explain select * from customer
 explain update customer set n = 1 where customer_id = 1

@@ -55,6 +55,8 @@ async def run_maintain(call: Call, plan: Maintain) -> None:
             scope.give_back(place, connection)
     session.diagnostics = list(dict.fromkeys(one for some in noted for one in some))
     session.row_count, session.found_rows = -1, None
+    if not session.in_transaction:
+        session.isolation_once = ()
     shown = [list(_named(call, place, answer)) for place, answer in zip(places, answers, strict=True)]
     whole = _added(shown) if len(answers[0].columns) == _CHECKSUMS else _said(shown)
     rename = columns_of(call, places[0])

@@ -13,7 +13,7 @@ from typing import Final
 
 from vgate.backend.connection import BackendConnection
 from vgate.engine.single import read_warnings
-from vgate.errors import UNSUPPORTED, SqlError
+from vgate.errors import UNSUPPORTED, ServerError, SqlError
 from vgate.query.uservars import check_names
 from vgate.session.session import Diagnostic, Session
 from vgate.sql.statements import (
@@ -91,19 +91,19 @@ async def made_of(
     """What a server makes of a value that is not to be kept as a setting, and its warnings. ``connection`` is in no
     transaction, carries the session's settings, and is as before afterwards. Raises the server's refusal.
     """
-    counted = one.name in PER_STATEMENT
-    before = {} if counted else await _read([one.name], connection)
-    await connection.query(f"SET last_insert_id = {session.insert_id}")
+    names = [] if one.name in PER_STATEMENT else [one.name]
+    before = await _read(names, connection)
     statement = f"SET SESSION {one.name} = {one.value}"
-    answer = await connection.query(statement.encode("utf-8", "surrogateescape"))
+    back = ", ".join(["SET last_insert_id = 0", *(f"SESSION {name} = {value}" for name, value in before.items())])
+    await connection.query(f"SET last_insert_id = {session.insert_id}")
     try:
+        answer = await connection.query(statement.encode("utf-8", "surrogateescape"))
         noted = await read_warnings(connection) if answer.warnings else []
         made = (await _read([one.name], connection))[one.name]
-        for name, value in before.items():
-            await connection.query(f"SET SESSION {name} = {value}")
-    except SqlError:  # what it carries now is not known
-        connection.close()
+    except ServerError:
+        await connection.query(back)
         raise
+    await connection.query(back)
     return made or "NULL", noted
 
 
