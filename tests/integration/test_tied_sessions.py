@@ -260,8 +260,8 @@ def test_texts_are_read_as_a_program_has_set(oracle: Oracle, program: str, chang
     for sql in program.format(change).split("; "):
         oracle.both(sql, ignore=["info"])
     for raw in (b"select 'a\\' as x, 1 as y -- '", b"select \"a\" from (select 1 as a) t", b"begin", b"rollback",
-                b"select hex('\xbf\x5c') as h, 1 -- '", b"set sql_mode = default", b"set names utf8mb4", b"select \"b\"",
-                b"set session transaction read write", b"begin", b"select @@sql_mode"):  # fmt: skip
+                b"select hex('\xbf\x5c') as h, 1 -- '", b"set sql_mode = default", b"set names utf8mb4",
+                b"select \"b\"", b"set session transaction read write", b"begin", b"select @@sql_mode"):  # fmt: skip
         mine, theirs = (ask(side, raw) for side in (oracle.vgate, oracle.plain))
         assert (mine.error or (0,))[0] == (theirs.error or (0,))[0], raw
         assert (mine.rows, mine.status & flags) == (theirs.rows, theirs.status & flags), raw

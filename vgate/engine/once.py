@@ -24,13 +24,17 @@ _BEFORE_TABLES: Final = frozenset({
 _NOT_UNDERSTOOD: Final = ("21", "25", "28", "3D", "42")
 """Classes of SQLSTATEs with which MySQL refuses a statement that it does not begin to execute."""
 
-_BEFORE_EXECUTION: Final = frozenset({1093, 1111, 1210, 1243, 1525, 1747})
+_BEFORE_EXECUTION: Final = frozenset({
+    1093, 1111, 1193, 1210, 1243, 1253, 1267, 1270, 1271, 1273, 1288, 1471, 1525, 1747, 3065, 3568, 3579, 3593,
+})  # fmt: skip
 _IN_EXECUTION: Final = frozenset({1172, 1242, 3057})
 """And errors that their SQLSTATE says nothing of."""
 
 
 def had_transaction(error: BaseException, flavour: Flavour) -> bool:
-    """True where a statement that uses tables fails with this error of a server's inside a transaction of its own."""
+    """True where a statement that uses tables fails with this error of a server's inside a transaction of its own, or
+    has begun the client's, with autocommit off.
+    """
     if not isinstance(error, ServerError):
         return False
     if flavour is Flavour.MARIADB:
