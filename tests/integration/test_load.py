@@ -8,14 +8,20 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from pymysql.constants import CLIENT
 
 from tests.fix_oracle import Answer, Oracle, ask
 from tests.fix_vgate import VgateProcess
 from tests.integration.asking import Connection, Later, until, working
-from tests.integration.packets import command, errno, gone, receive, send
+from tests.integration.packets import ERR, OK, command, errno, gone, receive, rows, send
 from vgate.sql.versioned import Flavour
+from vgate.wire.constants import Status
+from vgate.wire.packets import read_ok
 
 UNSUPPORTED, DISABLED, OUT_OF_ORDER = 1235, {Flavour.MYSQL: 3948, Flavour.MARIADB: 4166}, 1156
+
+
+WANTS_FILE = 0xFB
 
 
 @pytest.fixture
@@ -217,3 +223,138 @@ def test_kill_query_while_it_waits_for_a_table(loading: Oracle, standing: VgateP
         assert error is not None
         assert error[0] == 1317
     assert ask(one, "select count(*) from product").rows == ((3,),)
+
+
+# -- loads that are not known by their first words ----------------------------------------------------------------
+
+INTO = "into table product (id, name, n)"
+WANTING = (
+    f"execute immediate 'load data local infile ''x'' {INTO}'",
+    "execute s",
+    f"begin not atomic execute immediate 'load data local infile ''x'' {INTO}'; end",
+    f"begin not atomic select 5; execute immediate 'load data local infile ''x'' {INTO}'; select 6; end",
+    f"set statement lock_wait_timeout = 9 for load data local infile 'x' {INTO}",
+    f"load data from local infile 'x' {INTO}",
+    f"load data local infile 'x' in primary key order {INTO}",
+    "load data local infile 'x' into table .product (id, name, n)",
+    f"select 1; load data from local infile 'x' {INTO}; select 2",
+)
+"""Each of them is a LOAD for one flavour at least; to the other it may be an error."""
+
+PREPARED = f"prepare s from 'load data local infile ''x'' {INTO}'"
+
+
+def conversation(connection: Connection, payload: bytes, file: bytes = b"") -> list[bytes]:
+    """All packets of the answer to a command; of the client's packets only a file is between them."""
+    send(connection, payload)
+    found: list[bytes] = []
+    number, more = 0, True
+    while more:
+        number, answer = receive(connection)
+        found.append(answer)
+        more = answer[0] != ERR
+        if answer[0] == WANTS_FILE:
+            if file:
+                number += 1
+                send(connection, file, number)
+            send(connection, b"", number + 1)
+        elif answer[0] == OK:
+            more = bool(read_ok(answer).status & Status.MORE_RESULTS)
+        elif answer[0] != ERR:
+            for _ in range(answer[0] + 1):
+                receive(connection)
+            found += (part := rows(connection))[0]
+            more = bool(part[1] & Status.MORE_RESULTS)
+    return [one if one[0] != ERR else one[:3] for one in found]
+
+
+def executed(connection: Connection, sql: str, file: bytes) -> list[bytes]:
+    """The same of a statement that is prepared by the protocol; its error if it is not."""
+    prepared = command(connection, b"\x16" + sql.encode())
+    if prepared[0] == ERR:
+        return [prepared[:3]]
+    return conversation(connection, b"\x17" + prepared[1:5] + b"\0\1\0\0\0", file)
+
+
+@pytest.fixture
+def stacking(loading: Oracle) -> Iterator[Oracle]:
+    """Clients that may send several statements at once."""
+    flags = {"local_infile": True, "client_flag": CLIENT.MULTI_STATEMENTS}
+    with (
+        closing(loading.process.connect("product", **flags)) as one,
+        closing(loading.cluster.plain.connect("product", **flags)) as other,
+    ):
+        oracle = Oracle(one, other, loading.cluster, loading.process)
+        oracle.both("begin")
+        oracle.both("insert into product (id, name, n) values (50, 'x', 50)")
+        yield oracle
+        oracle.both("select * from product order by id", ordered=True)
+        oracle.both("select last_insert_id(), @@autocommit")
+        oracle.both("rollback")
+        oracle.both("select * from product order by id", ordered=True)
+
+
+@pytest.mark.parametrize("file", [FILES["plain"], b"", b"\\N\tnew\t5\n"], ids=["plain", "empty", "new id"])
+@pytest.mark.parametrize("sql", WANTING)
+def test_whatever_makes_a_server_ask_for_a_file(stacking: Oracle, sql: str, file: bytes) -> None:
+    """It gets the client's, and the transaction goes on."""
+    if sql == "execute s":
+        stacking.both(PREPARED)
+    mine, theirs = (conversation(one, b"\3" + sql.encode(), file) for one in (stacking.vgate, stacking.plain))
+    assert mine == theirs
+    # A syntax error of one server quotes the rest of the command, of vgate that of the statement.
+    stacking.both("show warnings", ordered=True, ignore=["rows"] if sql.endswith("select 2") else [])
+
+
+@pytest.mark.parametrize("sql", [f"load data local infile 'x' {INTO}", f"load data from local infile 'x' {INTO}"])
+def test_a_load_that_is_prepared(stacking: Oracle, sql: str) -> None:
+    for _ in range(2):
+        mine, theirs = (executed(one, sql, FILES["plain"]) for one in (stacking.vgate, stacking.plain))
+        assert mine == theirs
+
+
+@pytest.mark.parametrize("sql", WANTING)
+def test_who_did_not_offer_files_goes_on_after_such_a_one(stocked: Oracle, sql: str) -> None:
+    """The error may be another one, as the server has not known that the client has no files."""
+    for server in stocked.cluster.servers:
+        server.query("set global local_infile = 1")
+    stocked.both("use product")
+    stocked.both("begin")
+    stocked.both("insert into product (id, name, n) values (50, 'x', 50)")
+    answers = ask(stocked.vgate, PREPARED), ask(stocked.plain, PREPARED)
+    assert (answers[0].error is None) == (answers[1].error is None) or sql != "execute s"
+    mine, theirs = (conversation(one, b"\3" + sql.encode()) for one in (stocked.vgate, stocked.plain))
+    assert mine[-1][0] == theirs[-1][0] == ERR
+    stocked.both("select * from product order by id", ordered=True)
+    stocked.both("rollback")
+    stocked.both("select * from product order by id", ordered=True)
+
+
+def test_kill_query_while_a_file_nobody_foresaw_comes(loading: Oracle, standing: VgateProcess) -> None:
+    for connection in (loading.vgate, loading.plain):
+        assert ask(connection, "use product").error is None
+        assert ask(connection, "begin").error is None
+        assert ask(connection, "update product set n = 77 where id = 1").affected == 1
+        mariadb = loading.cluster.flavour is Flavour.MARIADB
+        sql = WANTING[0] if mariadb else f"load data from local infile 'x' {INTO}"
+        begin(connection, sql)
+        send(connection, b"100\tx\t1\n", 2)
+        killer = standing.connect() if connection is loading.vgate else loading.cluster.plain.connect()
+        with closing(killer):
+            assert ask(killer, f"kill query {connection.thread_id()}").error is None
+        for number in range(3, 500):
+            send(connection, b"%d\tx\t1\n" % (number + 100) * 50, number & 0xFF)
+        send(connection, b"", 500 & 0xFF)
+        assert errno(receive(connection)[1]) == 1317
+    loading.both("select id, n from product where n = 77 or id > 50")
+    loading.both("rollback")
+
+
+def test_a_client_that_goes_away_from_such_a_load_leaves_nothing(loading: Oracle, standing: VgateProcess) -> None:
+    one = loading.vgate
+    ask(one, "use product")
+    mariadb = loading.cluster.flavour is Flavour.MARIADB
+    begin(one, WANTING[0] if mariadb else f"load data from local infile 'x' {INTO}")
+    send(one, b"50\tfifty\t50\n", 2)
+    one._force_close()
+    assert standing.query("select count(*) from product.product where id = 50 for update") == ((0,),)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fix_oracle import Oracle, ask
 from tests.integration.packets import command, errno
-from tests.integration.test_load import loading
+from tests.integration.test_load import executed, loading
 
 __all__ = ["loading"]
 
@@ -199,4 +199,41 @@ def test_a_server_that_refuses_files(loading: Oracle, tmp_path: Path) -> None:
     assert answer.error is not None
     assert len(ask(loading.vgate, "select * from customer").rows) == 4
     loading.both(sql)
+    loading.both("select * from customer")
+
+
+HOW = "load data{} local infile 'PATH'{} into table {} (customer_id, uname, n)"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        HOW.format(" from", "", "customer"),
+        HOW.format("", " in primary key order", "customer"),
+        HOW.format("", "", ".customer"),
+        HOW.format("", "", "`customer` . `customer`"),
+    ],
+)
+def test_forms_of_one_flavour(loading: Oracle, tmp_path: Path, sql: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"10\tten\t1\n11\televen\t2\n12\ttwelve\t3\n")
+    loading.both(sql.replace("PATH", str(path)))
+    loading.both("select * from customer")
+    loading.both("show warnings")
+
+
+def test_prepared(loading: Oracle, tmp_path: Path) -> None:
+    """MariaDB prepares it, in all three ways; to MySQL it is an error."""
+    path = tmp_path / "file"
+    path.write_bytes(b"10\tten\t1\n11\televen\t2\n12\ttwelve\t3\n")
+    sql = HOW.format("", "", "customer").replace("PATH", str(path)).replace("into", "replace into")
+    quoted = sql.replace("'", "''")
+    loading.both("begin")
+    for statement in (f"execute immediate '{quoted}'", f"prepare s from '{quoted}'", "execute s", "execute s"):
+        loading.both(statement)
+        loading.both("select * from customer")
+    mine, theirs = (executed(one, sql, b"20\tx\t1\n1\ty\t2\n") for one in (loading.vgate, loading.plain))
+    assert mine == theirs
+    loading.both("select * from customer")
+    loading.both("rollback")
     loading.both("select * from customer")

@@ -10,6 +10,8 @@ Invariants
    end is closed; it never serves again (``usable`` is False).
 3. Every sink hears exactly one of ``finished``, ``lost`` and (of ``ask``) ``answered``.
 4. ``_asker`` is the sink of ``ask`` until the first bytes of its answer come; ``response`` is made ready only then.
+5. A server that asks for a file of the client's gets one, from a sink that is ready for that, or an empty one at once:
+   any text may hide a LOAD DATA LOCAL, and a server that waits for a file does nothing else.
 """
 
 from __future__ import annotations
@@ -21,15 +23,15 @@ from typing import Any, Final, Protocol, cast
 
 import aiomysql
 
-from vgate.errors import BACKEND_LOST, BACKEND_UNREACHABLE, ServerError, SqlError, VgateError
+from vgate.errors import BACKEND_LOST, BACKEND_UNREACHABLE, UNSUPPORTED, ServerError, SqlError, VgateError
 from vgate.session.settings import NO_SETTINGS, Settings, difference, forgets, variable_statements
 from vgate.session.uservars import quoted_name
 from vgate.vschema.model import Address
 from vgate.wire.binary import NO_KIND, Kind
 from vgate.wire.constants import MAX_PAYLOAD, Capability, Command
-from vgate.wire.packets import MalformedPacket, Ok, frame, read_err, read_lenenc, read_ok, read_text_row
+from vgate.wire.packets import MalformedPacket, Ok, err_payload, frame, read_err, read_lenenc, read_ok, read_text_row
 from vgate.wire.prepare import Handle, PrepareResponse
-from vgate.wire.response import FIRST, ROWS, Response, one_row_ends
+from vgate.wire.response import FIRST, ROWS, FileWish, Response, one_row_ends
 from vgate.wire.schemas import error_of
 
 _FLAGS: Final = Capability.PS_MULTI_RESULTS | Capability.LOCAL_FILES
@@ -38,6 +40,9 @@ HANDLES: Final = 64
 """Prepared statements kept on one connection. A server's max_prepared_stmt_count (16,382) is for all connections."""
 
 OPENINGS: Final = 4 * HANDLES
+
+NO_FILE: Final = UNSUPPORTED(construct="LOAD DATA LOCAL in such a statement")
+"""Where nobody can be asked for a file."""
 
 
 class Sink(Protocol):
@@ -91,9 +96,9 @@ class Owner(Protocol):
 class BackendConnection(asyncio.Protocol):
     """See the module. Attributes are read by the fast path; only this class writes them, but for ``settings``."""
 
-    __slots__ = ("_asker", "_begin", "_drained", "_head", "_held", "_in_transaction", "_next", "_piece", "_usual",
-                 "_writer", "handles", "label", "names", "openings", "owner", "response", "settings", "sink", "stale",
-                 "tainted", "thread_id", "transport", "usable", "used_at", "written")
+    __slots__ = ("_asker", "_begin", "_drained", "_head", "_held", "_in_transaction", "_next", "_no_file", "_piece",
+                 "_refused", "_usual", "_writer", "handles", "label", "names", "openings", "owner", "response",
+                 "settings", "sink", "stale", "tainted", "thread_id", "transport", "usable", "used_at", "written")
 
     def __init__(self, transport: asyncio.Transport, label: str, thread_id: int, keep: object) -> None:
         self.transport = transport
@@ -108,6 +113,8 @@ class BackendConnection(asyncio.Protocol):
         self._asker: Asker | None = None
         self._head = b""
         self._in_transaction = 0
+        self._no_file: SqlError | None = NO_FILE
+        self._refused: tuple[int, SqlError] | None = None  # the answer is this error, in the packet of that number
         self.owner: Owner | None = None
         self.usable = True
         self.tainted = False  # a KILL may be on its way to it: nobody else may have it
@@ -128,18 +135,20 @@ class BackendConnection(asyncio.Protocol):
 
     def relay(
         self, packet: bytes, sink: Sink, *, columns_only: bool = False, head: bytes = b"",
-        response: Response | None = None,
+        no_file: SqlError | None = NO_FILE,
     ) -> None:
         """Send a framed command and give its answer to ``sink``. Raises BACKEND_LOST if it has been closed.
 
-        ``head``: how the answer may begin, see ``wire.response``; ``response`` walks it, if not as usual.
+        ``head``: how the answer may begin, see ``wire.response``. ``no_file``: what the answer is where the server asks
+        for a file; None where ``sink`` is ready for an answer that ends with a wish for one.
         """
         if self.sink is not None:
             raise RuntimeError(f"{self!r} cannot take a command")
         if not self.usable:
             raise BACKEND_LOST(label=self.label)
         self.sink = sink
-        self.response = response or self._usual
+        self.response = self._usual
+        self._no_file = no_file
         self.response.start(ROWS if columns_only else FIRST, head)
         self.transport.write(packet)
 
@@ -341,6 +350,7 @@ class BackendConnection(asyncio.Protocol):
                 asker.answered(data, self)
                 return
             self.response = self._usual
+            self._no_file = NO_FILE
             self.response.start(FIRST, head)
         sink = self.sink
         if sink is None:  # e.g. the server says why it is about to close an idle connection
@@ -359,22 +369,50 @@ class BackendConnection(asyncio.Protocol):
             if end != len(data):
                 self.close()
                 return
+            if response.file is not None:
+                data = data[: -response.file.size]
+                if self._no_file is not None:
+                    self._give_nothing(data, response.file, self._no_file)
+                    return
             if response.error is not None and self.names is not None:
                 response.error = error_of(response.error, *self.names)
+            if self._refused is not None:
+                data = self._refuse(*self._refused)
             if self._piece:
                 self._piece = b""
                 self._next = 0
-            sink.received(data, response)
+            if data or response.file is None:
+                sink.received(data, response)
             self.sink = None
             sink.finished(self)
             return
         if end != len(data):
             self._held = data[end:]
             data = data[:end]
-        if data:
+        if data and self._refused is None:
             self._piece = data
             self._begin, self._next = self._next, self._usual.pending
             sink.received(data, response)
+
+    def _give_nothing(self, data: bytes, wish: FileWish, error: SqlError) -> None:
+        """An empty file for the server; ``data`` came before its wish. What it makes of that nobody hears."""
+        self._usual.start()
+        sink = self.sink
+        if sink is not None and data and self._refused is None:
+            self._piece = data
+            self._begin, self._next = self._next, 0
+            sink.received(data, self._usual)
+        if self._refused is None:
+            self._refused = wish.number, error
+        self.transport.write(frame(b"", (wish.number + 1) & 0xFF))
+
+    def _refuse(self, number: int, error: SqlError) -> bytes:
+        """The packet with the error that the answer ends with: the server's, if it has found one."""
+        self._refused = None
+        response = self._usual
+        response.ok, response.marks = None, ()
+        response.error = response.error or err_payload(error.errno, error.sqlstate, error.message)
+        return frame(response.error, number)
 
     def next_number(self) -> int | None:
         """The number of the packet that goes on with the answer passed on so far; None where none can.

@@ -1,5 +1,6 @@
 """LOAD DATA LOCAL INFILE on one server: its wish for a file is passed to the client, and the client's file to it.
 
+It is the wish that tells of such a statement, whatever the text says: it may be a prepared one, or within another.
 Nothing of the file is kept but the piece at hand: while the server is slow nothing is read from the client. It does not
 know how the file is written; see ``engine.load_shards`` for tables on several.
 
@@ -13,45 +14,44 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from typing import cast
+from collections.abc import Sequence
 
 from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
 from vgate.engine.output import Output
-from vgate.engine.rename import text_for
-from vgate.engine.single import settle
-from vgate.errors import BACKEND_LOST, INTERRUPTED, SqlError, VgateError
+from vgate.errors import BACKEND_LOST, INTERRUPTED, LOCAL_DISABLED, LOCAL_DISABLED_MARIADB, SqlError, VgateError
+from vgate.sql.versioned import Flavour
 from vgate.transactions.scope import Place
-from vgate.wire.constants import Command, Status
-from vgate.wire.packets import frame, read_ok
-from vgate.wire.response import FileRequest, Response
+from vgate.wire.constants import Capability, Command
+from vgate.wire.filters import PacketFilter
+from vgate.wire.packets import frame
+from vgate.wire.response import FileWish, Response
 
 
 class Beginning:
     """A sink for the first answer to LOAD DATA: a wish for a file, an OK or an ERR."""
 
     def __init__(self) -> None:
-        self.done: asyncio.Future[FileRequest] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
     def received(self, data: bytes, response: Response) -> None:
         """Nothing: the walker keeps what there is."""
 
     def finished(self, connection: BackendConnection) -> None:
         if not self.done.done():
-            self.done.set_result(cast(FileRequest, connection.response))
+            self.done.set_result(connection.response)
 
     def lost(self, connection: BackendConnection, error: VgateError) -> None:
         if not self.done.done():
             self.done.set_exception(error)
 
 
-async def begin_load(out: Output, connection: BackendConnection, text: bytes) -> FileRequest:
+async def begin_load(out: Output, connection: BackendConnection, text: bytes) -> Response:
     """Send the statement; what the server says to it first. Raises VgateError where the connection is lost."""
     sink = Beginning()
     out.down.attach(connection)
     try:
-        connection.relay(frame(bytes([Command.QUERY]) + text), sink, response=FileRequest())
+        connection.relay(frame(bytes([Command.QUERY]) + text), sink, no_file=None)
         return await sink.done
     except asyncio.CancelledError:
         connection.close()
@@ -60,45 +60,34 @@ async def begin_load(out: Output, connection: BackendConnection, text: bytes) ->
         out.down.detach()
 
 
-async def run_load(call: Call, place: Place) -> bool:
-    """Run the statement on one shard; False if its answer was an error the server gave."""
-    connection = await call.scope.take(place, peeks=call.seen_variables)
+def no_file_of(call: Call, place: Place) -> SqlError | None:
+    """What is answered in place of the client's file; None where the client has offered to send files."""
+    if call.session.login.capabilities & Capability.LOCAL_FILES:
+        return None
+    mysql = call.scope.cluster.facts_for(place[0]).flavour is Flavour.MYSQL
+    return LOCAL_DISABLED() if mysql else LOCAL_DISABLED_MARIADB()
+
+
+async def pass_file(
+    call: Call, connection: BackendConnection, wish: FileWish, filters: Sequence[PacketFilter]
+) -> Response:
+    """Give the server the file it asks for; then it goes on with its answer, and may ask for another."""
     try:
-        connection.written = True
-        if call.pins:
-            call.scope.pin(place, connection)
-            call.scope.home_of(place, call.pins)
-        call.insert_id_read = True  # no OK of a LOAD DATA says which id it has generated
-        await connection.query(f"SET last_insert_id = {call.session.insert_id}")
-        begun = await begin_load(call.out, connection, text_for(call, place, call.text))
-        response: Response = begun
-        if begun.file is not None:
-            try:
-                sequence = await _transfer(call, connection, begun.file)
-            except BaseException:
-                connection.close()  # the server still waits for the rest
-                raise
-            response = await call.out.relay(connection, frame(b"", sequence), lambda ok: ok)
-        elif response.error is not None:
-            call.out.send(response.error)
-        elif response.ok is not None:  # the file is the server's own
-            ok = read_ok(response.ok)
-            call.out.send(replace(ok, status=ok.status | (call.out.status & Status.MORE_RESULTS)).payload())
-        failed = response.error is not None
-        await settle(call, place, connection, response)
-        return not failed
-    finally:
-        call.scope.give_back(place, connection)
+        sequence = await _transfer(call, connection, wish)
+    except BaseException:
+        connection.close()  # the server still waits for the rest
+        raise
+    return await call.out.relay(connection, frame(b"", sequence), filters=filters, no_file=None)
 
 
-async def _transfer(call: Call, connection: BackendConnection, name: bytes) -> int:
+async def _transfer(call: Call, connection: BackendConnection, wish: FileWish) -> int:
     """Pass the client's file on; the number of the packet that is to end it. Raises VgateError.
 
     After KILL QUERY, too: a server that has heard of it throws the rest away, and answers with the error.
     """
-    sequence = 2
+    sequence = (wish.number + 1) & 0xFF
     upload = Upload(call.out)
-    upload.ask(name)
+    upload.ask(wish.name)
     try:
         while piece := await _next_piece(call, connection, upload):
             if not connection.usable:

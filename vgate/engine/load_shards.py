@@ -34,7 +34,7 @@ from vgate.sql.loadrows import FileRow, FileRows
 from vgate.transactions.scope import Place
 from vgate.vindex.base import Value
 from vgate.wire.packets import Ok, frame, read_err
-from vgate.wire.response import FileRequest
+from vgate.wire.response import Response
 
 CHARSETS: Final = frozenset({"utf8mb4", "utf8mb3", "utf8", "latin1", "ascii", "binary"})
 """Character sets in which no byte of a longer character can be taken for a terminator."""
@@ -96,7 +96,7 @@ class LoadRun:
     async def _run(self, connections: Mapping[Place, BackendConnection]) -> Sequence[Ok | Rows | BaseException]:
         try:
             await self._look_at_charset(connections[self.places[0]])
-            begun: list[FileRequest] = []
+            begun: list[Response] = []
             for place, connection in connections.items():
                 begun.append(await begin_load(self.call.out, connection, text_for(self.call, place, self._text())))
                 if begun[-1].file is not None:
@@ -104,7 +104,7 @@ class LoadRun:
             waiting = list(self._sequence)
             refused = [ServerError(*read_err(one.error)) for one in begun if one.error is not None]
             failure: SqlError | None = refused[0] if refused else None
-            name = next((one.file for one in begun if one.file is not None), None)
+            name = next((one.file.name for one in begun if one.file is not None), None)
             if failure is None and name is not None:
                 failure = await self._load(name, connections)
             answers = await self._end_all(waiting)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from vgate.backend.connection import BackendConnection
+from vgate.backend.connection import NO_FILE, BackendConnection
 from vgate.errors import SqlError, VgateError
 from vgate.session.session import Session
 from vgate.sql.names import shown
@@ -126,12 +126,14 @@ class Output:
         *,
         columns_only: bool = False,
         filters: Sequence[PacketFilter] = (),
+        no_file: SqlError | None = NO_FILE,
     ) -> Response:
         """Send a framed command and pass its answer on as it comes; returns when it is complete.
 
         ``edit_ok`` changes an OK packet on its way, ``filters`` what else has to be changed. Raises VgateError if the
         connection is lost before anything was passed on; later than that, the answer ends with that error, as if the
-        server had sent it, or AnswerCut is raised where it cannot.
+        server had sent it, or AnswerCut is raised where it cannot. ``no_file`` as in ``BackendConnection.relay``: the
+        wish for a file is not passed on, but what is to follow has its number.
         """
         # The server counts on from the packets of what it is sent, which may be more than the client's, or fewer.
         plain = self.sequence == 1 and len(packet) < MAX_PAYLOAD + 4 and not self.more and edit_ok is None
@@ -139,8 +141,11 @@ class Output:
         relay = Relay(self, plain=plain, edit_ok=edit_ok, filters=filters)
         self.down.attach(connection)
         try:
-            connection.relay(packet, relay, columns_only=columns_only)
-            return await relay.done
+            connection.relay(packet, relay, columns_only=columns_only, no_file=no_file)
+            response = await relay.done
+            if plain and response.file is not None:
+                self.sequence = response.file.number
+            return response
         except asyncio.CancelledError:
             if connection.sink is relay:
                 connection.close()

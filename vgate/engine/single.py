@@ -13,6 +13,7 @@ from typing import Final
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.command import command_for
+from vgate.engine.load import no_file_of, pass_file
 from vgate.engine.once import use_up
 from vgate.engine.output import AnswerCut
 from vgate.engine.program_settings import follow_settings
@@ -60,7 +61,12 @@ async def run_single(
             if once:
                 await call.scope.characterise(connection)
             packet = await command_for(call, place, connection, text)
-            response = await call.out.relay(connection, packet, edit_ok, filters=_filters(call, place))
+            filters = _filters(call, place)
+            response = await call.out.relay(
+                connection, packet, edit_ok, filters=filters, no_file=no_file_of(call, place)
+            )
+            while response.file is not None:
+                response = await pass_file(call, connection, response.file, filters)
             if call.cursor is not None:
                 call.cursor.opened(place, connection, response.status if response.error is None else 0)
             payload = response.error  # the connection's next answer goes into the same object

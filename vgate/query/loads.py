@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vgate.engine.call import Call
-from vgate.engine.load import run_load
+from vgate.engine.load import no_file_of
 from vgate.engine.load_shards import LoadRun
-from vgate.errors import LOCAL_DISABLED, LOCAL_DISABLED_MARIADB, NO_SUCH_TABLE, UNSUPPORTED
+from vgate.errors import NO_SUCH_TABLE, UNSUPPORTED, SqlError
 from vgate.planner.loads import plan_load
 from vgate.planner.plan import Access, Pass
 from vgate.planner.references import resolve_name
@@ -19,10 +19,7 @@ from vgate.query.grants import check
 from vgate.session.target import Target
 from vgate.sql.lexer import LexError
 from vgate.sql.load import LoadHead, read_load
-from vgate.sql.versioned import Flavour
-from vgate.transactions.scope import AT_HOME
 from vgate.vschema.model import Table, VSchema
-from vgate.wire.constants import Capability
 
 if TYPE_CHECKING:
     from vgate.query.conversation import Conversation
@@ -39,19 +36,35 @@ async def load(conversation: Conversation, cached: Cached, call: Call) -> bool:
     if not head.local or (sharded is None and not isinstance(cached.plan, Pass)):
         return await conversation.execute(cached, call)
     keyspace = sharded.name.keyspace if sharded is not None else conversation.keyspace_of(cached.plan)
-    if not session.login.capabilities & Capability.LOCAL_FILES:
-        mysql = conversation.gate.cluster.facts_for(keyspace).flavour is Flavour.MYSQL
-        raise LOCAL_DISABLED() if mysql else LOCAL_DISABLED_MARIADB()
-    check(session.login, Pass(keyspace, Access.WRITE))
+    refused = no_file_of(call, (keyspace, 0))
+    if refused is not None:
+        raise refused
     if sharded is not None:
+        check(session.login, Pass(keyspace, Access.WRITE))
         return await _load_shards(conversation, head, sharded, call)
-    assert isinstance(cached.plan, Pass)
     check_ids(head, session.target, conversation.gate.cluster.vschema)
-    conversation.check_ties(cached)
-    if cached.found.pins in AT_HOME:
-        await conversation.variables.go_home(call.text, conversation.place_of(cached.plan))
-    conversation.begin_waiting(call)
-    return await run_load(call, conversation.place_of(cached.plan))
+    return await conversation.execute(cached, call)
+
+
+def divides(conversation: Conversation, text: bytes) -> bool:
+    """True for a LOAD DATA LOCAL whose file is divided by shards: it runs as text, be it prepared.
+
+    Raises UNSUPPORTED for one that a server cannot run, as it does not have the ids.
+    """
+    try:
+        head = read_load(text, conversation.mode)
+    except LexError:
+        return False
+    target, vschema = conversation.session.target, conversation.gate.cluster.vschema
+    try:
+        sharded, _ = _target(head, target, vschema, Cached(Pass("", Access.WRITE)))
+    except SqlError:
+        return False
+    if not head.local:
+        return False
+    if sharded is None:
+        check_ids(head, target, vschema)
+    return sharded is not None
 
 
 def _target(head: LoadHead, target: Target, vschema: VSchema, cached: Cached) -> tuple[Table | None, Cached]:

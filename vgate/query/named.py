@@ -34,6 +34,7 @@ from vgate.errors import (
 from vgate.planner.build import syntax_error
 from vgate.planner.plan import Across, InsertQuery, Refuse, VindexRows
 from vgate.query.beginning import Uses, used_by
+from vgate.query.loads import divides
 from vgate.query.speaking import Speech, Value
 from vgate.query.ties import bare, names_no_table, speaks
 from vgate.session.session import Session
@@ -221,7 +222,9 @@ class NamedStatements:
         else:
             raise planned.plan.error if planned.plan.error.fault is not UNREADABLE else NO_DATABASE()
         await let_a_server_read(call, place, call.text)
-        if isinstance(planned.plan, Refuse) and recognise(template.stand_in, conversation.mode) is None:
+        if not isinstance(planned.plan, Refuse) or divides(conversation, template.stand_in):
+            return
+        if recognise(template.stand_in, conversation.mode) is None:
             raise planned.plan.error
 
     def _note_done(self, out: Output, info: bytes = b"", *, keeps: bool = False) -> None:

@@ -41,6 +41,7 @@ from vgate.query.asking import ASKS, filled_columns
 from vgate.query.attributes import FUNCTION, parametrised
 from vgate.query.cache import Cached
 from vgate.query.known import KnownExecution, known_execution
+from vgate.query.loads import divides
 from vgate.query.mixed import Mixed, bigint, mixed
 from vgate.query.pieces import without_nul
 from vgate.query.prepared_statement import Attributed, ByRow, Own, PreparedStatement, SequenceLook
@@ -242,6 +243,8 @@ class PreparedStatements:
         planned: Planned = await conversation.planned(template.stand_in, template.shape, target.keyspace)
         unknown = (_PARAMETER,) * template.parameters  # where the server is asked about another text
         match planned.plan:
+            case Refuse() if target.keyspace is not None and divides(conversation, template.stand_in):
+                return await self._show(template.text, (target.keyspace, conversation.any_index))
             case Refuse(error=error):
                 if error.fault in (SYNTAX, UNREADABLE) and target.keyspace is not None:  # in the server's own words
                     call = conversation.call(template.text, [], self._out(), None)
@@ -380,7 +383,8 @@ class PreparedStatements:
             return await conversation.statement(template.filled(literals), out)
         slots = template.slots(literals)
         cached = await conversation.cached(template.stand_in, template.shape, slots)
-        if isinstance(cached.plan, InsertQuery):
+        loads = template.shape[:4].lower() == b"load" and divides(conversation, template.stand_in)
+        if loads or isinstance(cached.plan, InsertQuery):
             self._check_text()
             return await conversation.statement(template.filled(literals), out)
         if cached.found.pins == VARIABLE and not isinstance(cached.plan, Pass):

@@ -51,7 +51,7 @@ SHARED: Final = frozenset({_NAMES["temporary"], _NAMES["tables"], _NAMES["handle
 
 _INSERT_ID: Final = re.compile(
     rb"\blast_insert_id \(|@@(?:(?:session|local) \. )?(?:last_insert_id|identity)\b"
-    rb"|^(?:call|execute|begin not)\b",
+    rb"|^(?:call|execute|begin not|load|set statement)\b",
     re.I,
 )
 _IMPLICIT_COMMIT: Final = re.compile(

@@ -113,9 +113,14 @@ def read_load(text: bytes, mode: LexMode) -> LoadHead:
     reader.need(b"load")
     xml = reader.need(b"data", b"xml") == b"xml"
     concurrent = bool(reader.take(b"low_priority", b"concurrent"))
+    reader.take(b"from")  # this, and the order, are MySQL's
     local = bool(reader.take(b"local"))
     reader.need(b"infile")
     reader.string()
+    if reader.take(b"in"):
+        reader.need(b"primary")
+        reader.need(b"key")
+        reader.need(b"order")
     on_duplicate = reader.take(b"replace", b"ignore").decode()
     reader.need(b"into")
     reader.need(b"table")
@@ -135,6 +140,7 @@ def read_load(text: bytes, mode: LexMode) -> LoadHead:
 
 
 def _dotted(reader: _Reader) -> tuple[str, ...]:
+    reader.take(b".")  # MariaDB: in the database that is in use
     parts = [reader.name()]
     while reader.take(b"."):
         parts.append(reader.name())

@@ -32,7 +32,7 @@ class Handle:
 class PrepareResponse:
     """One answer in flight; has what a sink reads of a ``Response``."""
 
-    __slots__ = ("_lists", "_packets", "done", "error", "marks", "ok", "started", "status", "warnings")
+    __slots__ = ("_lists", "_packets", "done", "error", "file", "marks", "ok", "started", "status", "warnings")
 
     def __init__(self) -> None:
         self._packets: list[bytes] = []
@@ -40,6 +40,7 @@ class PrepareResponse:
         self.done = False
         self.error: bytes | None = None
         self.ok: bytes | None = None
+        self.file = None
         self.marks: list[int] = []
         self.started = False
         self.status = 0

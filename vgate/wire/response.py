@@ -11,6 +11,7 @@ Invariants
 3. ``done`` becomes True exactly once per response, at its last byte; bytes after it are the caller's fault or
    the server's, and are not consumed.
 4. ``status`` and ``warnings`` are those of the last OK or EOF packet; ``error`` is the ERR packet that ended it.
+   ``file`` is the wish that ended it for a file of the client's: what the server says to the file is a response, too.
 5. Between responses ``_phase``, ``_skip`` and ``_continued`` are as at the beginning.
 6. What is skipped without a look, a known ``head`` or a run of rows, is skipped only where walking packet by packet
    would have come to the same place in the same state.
@@ -23,7 +24,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from vgate.wire.constants import MAX_PAYLOAD, Status
 from vgate.wire.packets import MalformedPacket, read_lenenc
@@ -85,6 +86,18 @@ def one_row_ends(data: bytes, at: int, in_transaction: int) -> bool:
     return mark == 0xFE and header & 0xFFFFFF == 5 and not warnings and status & _TELLING == in_transaction
 
 
+class FileWish(NamedTuple):
+    """A server asks for a file of the client's, in the packet of that ``number``."""
+
+    name: bytes
+    number: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the packet."""
+        return 5 + len(self.name)
+
+
 class Response:
     """One response in flight. ``start`` makes it ready for the next command on the same connection.
 
@@ -94,8 +107,8 @@ class Response:
     Behind a row of OUT parameters an OK follows, though MySQL does not say at the row's end that more does.
     """
 
-    __slots__ = ("_columns", "_continued", "_outs", "_phase", "_skip", "done", "error", "head", "marks", "ok", "status",
-                 "warnings")
+    __slots__ = ("_columns", "_continued", "_outs", "_phase", "_skip", "done", "error", "file", "head", "marks", "ok",
+                 "status", "warnings")
 
     def __init__(self) -> None:
         self._phase = FIRST
@@ -116,6 +129,7 @@ class Response:
         self.warnings = 0
         self.ok: bytes | None = None
         self.error: bytes | None = None
+        self.file: FileWish | None = None
 
     @property
     def pending(self) -> int:
@@ -234,10 +248,6 @@ class Response:
         end = found.end()
         return end, end if end - at > _WORTH // 4 else end + 8 * _WORTH
 
-    def _file(self, name: bytes) -> None:
-        """The server asks for a file of the client's."""
-        raise MalformedPacket("the server asks for a local file, which was never offered")
-
     def _ok_or_err(self, data: bytes, at: int, end: int) -> None:
         """Note what the OK or ERR packet says whose payload goes from ``at`` to ``end``."""
         first = data[at]
@@ -246,7 +256,8 @@ class Response:
             self.done = True
             return
         if first == 0xFB:
-            self._file(data[at + 1 : end])
+            self.file = FileWish(data[at + 1 : end], data[at - 1])
+            self.done = True
             return
         position = read_lenenc(data, read_lenenc(data, at + 1)[1])[1]
         if position + 4 > end:
@@ -255,17 +266,3 @@ class Response:
         self.status = data[position] | data[position + 1] << 8
         self.warnings = data[position + 2] | data[position + 3] << 8
         self.marks = (*self.marks, position)
-
-
-class FileRequest(Response):
-    """The answer to a LOAD DATA LOCAL as far as it goes by itself: it may end with a wish for a ``file``."""
-
-    __slots__ = ("file",)
-
-    def __init__(self) -> None:
-        self.file: bytes | None = None
-        super().__init__()
-
-    def _file(self, name: bytes) -> None:
-        self.file = name
-        self.done = True

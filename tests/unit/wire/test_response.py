@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from vgate.wire.constants import MAX_PAYLOAD
 from vgate.wire.packets import MalformedPacket, Ok, bigint_column, eof_payload, err_payload, frame, result_set
 from vgate.wire.renumber import Renumbering
-from vgate.wire.response import FIRST, ROWS, Response, one_row_ends
+from vgate.wire.response import FIRST, ROWS, FileWish, Response, one_row_ends
 
 ROWSET = result_set([bigint_column(b"a"), bigint_column(b"b")], [[b"1", None], [b"x" * 300, b""]], status=2)[0]
 OK = frame(Ok(3, 7, 2, 1, b"info").payload(), 1)
@@ -108,9 +108,16 @@ def test_field_list_ends_at_its_eof() -> None:
     assert response.done
 
 
-def test_local_infile_request_is_refused() -> None:
-    with pytest.raises(MalformedPacket):
-        Response().feed(frame(b"\xfb/etc/passwd", 1))
+@given(st.lists(st.integers(0, 100), max_size=5))
+def test_a_wish_for_a_file_ends_an_answer(cuts: list[int]) -> None:
+    before = result_set([bigint_column(b"a")], [[b"1"]], status=2 | 8)[0]
+    response = Response()
+    assert feed(response, before + frame(b"\xfb/etc/passwd", 6), cuts) == before + frame(b"\xfb/etc/passwd", 6)
+    assert response.done
+    assert response.file == FileWish(b"/etc/passwd", 6)
+    response.start()
+    assert response.file is None
+    assert response.feed(OK) == len(OK)
 
 
 @given(st.lists(st.integers(0, 40), max_size=30), st.lists(st.integers(0, 2000), max_size=10), st.integers(0, 255))
