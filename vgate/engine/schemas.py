@@ -9,19 +9,20 @@ rest. It does not know which keyspaces a query is about.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from vgate.backend.connection import Rows
 from vgate.engine.call import Call
+from vgate.engine.counts import NAMES, Counts, counts_of_others, summed
 from vgate.engine.processes import Process, rows_of
 from vgate.engine.schema_names import renamed, renamed_cell, server_table
 from vgate.engine.single import run_single
 from vgate.errors import DATABASE_DENIED, UNSUPPORTED
 from vgate.planner.implicit import owns_sequence
 from vgate.planner.plan import Access, Schemas
-from vgate.planner.schemata import SERVER_TABLES, SPELLINGS, TABLES
+from vgate.planner.schemata import COUNTS, SERVER_TABLES, SPELLINGS, TABLES
 from vgate.sql.lexer import Token, TokenKind
 from vgate.sql.names import backquoted, name_of, text_literal
 from vgate.sql.versioned import Flavour
@@ -196,7 +197,11 @@ class _Schemas:
                 self._derived[table] = b" UNION ALL ".join(rows)
                 return self._derived[table]
             counts = self._counting(host) if table == "columns" else {}
-            selected = b", ".join(_selected(column, database, names, counts) for column in columns)
+            added = await self._added(self._place, table)
+            selected = b", ".join(
+                _added_to(column, table, database, added) or _selected(column, database, names, counts)
+                for column in columns
+            )
             schema = TABLES[table].encode()
             parts = [b"SELECT %b FROM information_schema.%b WHERE %b IN (%b, %b)" % (
                 selected, table.encode(), schema, text_literal(database), text_literal("information_schema")
@@ -234,6 +239,11 @@ class _Schemas:
         if counts:
             at = {name: position for position, name in enumerate(expected)}
             rows = [_counted(row, counts, at) for row in rows]
+        added = await self._added((keyspace, 0), table)
+        if added:
+            shown = [COUNTS[table].get(name.decode(), name.decode()) for name in expected]
+            keys = [expected.index(name.lower().encode()) for name in NAMES[table]]
+            rows = [summed(row, shown, added.get(tuple(row[one] for one in keys), ())) for row in rows]
         for row in rows:
             values = (_value(column, cell, servers.called[0]) for column, cell in zip(columns, row, strict=True))
             found.append(b"SELECT " + b", ".join(values))
@@ -244,6 +254,24 @@ class _Schemas:
                     f" (WHERE {TABLES[table]} = ...)"
                 )
         return found
+
+    async def _added(self, place: Place, table: str) -> Counts:
+        """What the keyspace's other shards count, where the query may show that."""
+        sharded = self._call.scope.cluster.vschema.keyspace(place[0]).sharded
+        if table not in COUNTS or not sharded or not self._shows(COUNTS[table]):
+            return {}
+        return await counts_of_others(self._call, place, table, ())
+
+    def _shows(self, columns: Collection[str]) -> bool:
+        """True where one of the columns is named, or all are asked for."""
+        for index, token in enumerate(self._tokens):
+            word = self._word(index)
+            if word == "table" or (word == "*" and self._word(index - 1) != "("):
+                return True
+            named = token.kind in (TokenKind.NAME, TokenKind.QUOTED_NAME)
+            if named and self._name(token).lower() in columns:
+                return True
+        return False
 
     def _counting(self, keyspace: str) -> dict[str, str]:
         """The tables whose ids come from a sequence of their own, and the column: the shards do not know of it."""
@@ -270,6 +298,40 @@ def _counted(
     if counting is None or row[extra] or column.decode("utf-8").lower() != counting.lower():
         return row
     return (*row[:extra], b"auto_increment", *row[extra + 1 :])
+
+
+def _added_to(column: ColumnDefinition, table: str, database: str, counts: Counts) -> bytes:
+    """A column that is a sum over all shards; nothing if it is none."""
+    own = column.name.decode("utf-8")
+    called = COUNTS[table].get(own.lower()) if counts else None
+    if called is None:
+        return b""
+    name = backquoted(own)
+    if called == "avg_row_length":
+        rows, data = (_sum(one, table, counts) for one in ("TABLE_ROWS", "DATA_LENGTH"))
+        value = b"CAST(IFNULL(%b DIV NULLIF(%b, 0), IF(%b IS NULL, NULL, 0)) AS UNSIGNED)" % (data, rows, name)
+    else:
+        value = _sum(own, table, counts)
+    return b"IF(TABLE_SCHEMA = %b, %b, %b) AS %b" % (text_literal(database), value, name, name)
+
+
+def _sum(column: str, table: str, counts: Counts) -> bytes:
+    """The server's own number and the others'."""
+    called = COUNTS[table][column.lower()]
+    cases: list[bytes] = []
+    for key, others in counts.items():
+        number = sum(int(other[called] or 0) for other in others)
+        if number:
+            parts = (
+                b"SEQ_IN_INDEX = %b" % (cell or b"0") if name == "SEQ_IN_INDEX" else
+                b"CONVERT(%b USING utf8mb4) = %b COLLATE utf8mb4_bin" % (
+                    name.encode(), text_literal((cell or b"").decode("utf-8", "replace"))
+                )
+                for name, cell in zip(NAMES[table], key, strict=True)
+            )  # fmt: skip
+            cases.append(b"WHEN %b THEN %d" % (b" AND ".join(parts), number))
+    own = backquoted(column)
+    return b"(%b + CASE %b ELSE 0 END)" % (own, b" ".join(cases)) if cases else own
 
 
 def _columns(answer: Rows) -> list[ColumnDefinition]:

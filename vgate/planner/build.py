@@ -40,7 +40,7 @@ from vgate.planner.plan import (
 )
 from vgate.planner.reads import access_of_tree, plan_sharded
 from vgate.planner.references import References, references, resolve_name
-from vgate.planner.schemata import concerned, renamed
+from vgate.planner.schemata import concerned, renamed, shows_counts
 from vgate.planner.statements import Words, construct_of
 from vgate.planner.together import plan_together
 from vgate.planner.views import plan_view
@@ -317,8 +317,10 @@ def _of_schemas(tree: Tree, owners: list[str], mode: LexMode, keyspace: str | No
     if alone and not wanted:
         wanted = [keyspace] if keyspace is not None else _unsharded_first(vschema)
     counted = any(table.name.lower() == "columns" for table in tree.root.find_all(exp.Table))
+    shards = shows_counts(tree)
     if about.all or alone or len(wanted) > 1 or any(
-        renamed(one, vschema) or (counted and any(map(owns_sequence, vschema.keyspace(one).tables.values())))
+        renamed(one, vschema) or (shards and vschema.keyspace(one).sharded)
+        or (counted and any(map(owns_sequence, vschema.keyspace(one).tables.values())))
         for one in wanted
     ):
         first = keyspace if keyspace in wanted else wanted[0]

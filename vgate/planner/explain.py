@@ -58,6 +58,8 @@ def _lines(plan: Plan, slots: Slots | None) -> list[str]:
             ]
         case AnyShard(keyspace=keyspace, access=Access.LOCK):
             return [f"first shard of {keyspace}: where all who write to these tables begin"]
+        case AnyShard(keyspace=keyspace, counted=True):
+            return [f"any shard of {keyspace}, with the sums of what all of them count"]
         case AnyShard(keyspace=keyspace):
             return [f"any shard of {keyspace}: each of them can answer"]
         case Route():

@@ -113,18 +113,29 @@ def _show(words: Words, keyspace: str | None, vschema: VSchema) -> Plan:
         if name is not None and (words.accept("from") or words.accept("in")):
             name = words.one_name(), name[1]
         owner = owner_of(name, keyspace, vschema)
-        return _showing(name, owner, vschema) if what in ("columns", "fields") else ask(owner, vschema)
+        if what in ("columns", "fields"):
+            return _showing(name, owner, vschema)
+        return _counted(ask(owner, vschema), None if name is None else name[0])
     listed = what in _OF_DATABASE or (what, words.word()) == ("table", "status")
-    if (what, words.word()) == ("table", "status"):
+    status = (what, words.word()) == ("table", "status")
+    if status:
         words.at += 1
     if listed and (words.accept("from") or words.accept("in")):
         database = words.one_name()
         if lenient and keyspace is not None and database not in vschema.keyspaces:
             return ask(keyspace, vschema)  # the open tables, and the events, of an unknown database are none
-        return ask(_database(database, keyspace, vschema), vschema)
+        plan = ask(_database(database, keyspace, vschema), vschema)
+        return _counted(plan, database) if status else plan
     if what != "status" and listed and keyspace is None:
         raise NO_DATABASE()
-    return ask(keyspace, vschema)
+    return _counted(ask(keyspace, vschema), None) if status else ask(keyspace, vschema)
+
+
+def _counted(plan: Plan, database: str | None) -> Plan:
+    """Numbers of tables: of sharded ones each shard has its own."""
+    if not isinstance(plan, AnyShard) or (database is not None and database.lower() in SYSTEM_SCHEMAS):
+        return plan
+    return replace(plan, counted=True)
 
 
 def _showing(name: QualifiedName | None, owner: str | None, vschema: VSchema) -> Plan:

@@ -120,11 +120,13 @@ class AnyShard:
     reference tables. One that locks rows of theirs goes to the first shard, as all who write begin there.
 
     ``shown``: the table whose definition it shows, where a sequence that belongs to the table is a part of that.
+    ``counted``: it shows numbers that each shard has of its own part of the tables.
     """
 
     keyspace: str
     access: Access
     shown: TableName | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

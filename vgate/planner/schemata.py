@@ -112,6 +112,16 @@ tables' names do: MySQL decodes the names of tablespaces and foreign keys, but n
 """
 
 
+COUNTS: Final = {
+    "tables": {
+        "table_rows": "rows", "data_length": "data_length", "index_length": "index_length", "data_free": "data_free",
+        "avg_row_length": "avg_row_length",
+    },
+    "statistics": {"cardinality": "cardinality"},
+}  # fmt: skip
+"""Columns, by table, in which each shard has the number of its own part of a table, and what SHOW calls them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Concerned:
     """``keyspaces``: those a query names, each once. ``all``: others may be meant. ``slots``: literals looked at.
@@ -160,6 +170,16 @@ def concerned(tree: Tree, keyspace: str | None, vschema: VSchema, mode: LexMode)
     processes = any(table.name.lower() == "processlist" for table in mentions)
     every = processes or not selects <= bound
     return Concerned(tuple(found), every, server, strangers and bool(mentions), tuple(slots))
+
+
+def shows_counts(tree: Tree) -> bool:
+    """True where the query may show numbers of ``COUNTS``."""
+    told = {table.name.lower() for table in tree.root.find_all(exp.Table) if table.db.lower() == "information_schema"}
+    counts = {column for table in told & COUNTS.keys() for column in COUNTS[table]}
+    if not counts:
+        return False
+    stars = (star for star in tree.root.find_all(exp.Star) if not isinstance(star.parent, exp.Count))
+    return any(True for _ in stars) or any(one.name.lower() in counts for one in tree.root.find_all(exp.Column))
 
 
 def renamed(keyspace: str, vschema: VSchema) -> bool:

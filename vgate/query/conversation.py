@@ -23,6 +23,7 @@ from typing import Final, TypeVar, assert_never
 
 from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
+from vgate.engine.counts import run_counts
 from vgate.engine.insert import InsertRun
 from vgate.engine.judge import let_a_server_read
 from vgate.engine.listings import LISTING
@@ -411,7 +412,7 @@ class Conversation(FastPath):
                     cached.slot, cached.greatest, cached.place = number
                 cached.fast_keyspace = node.keyspace
                 cached.read = node.access is Access.READ
-            case Pass(others=()) | AnyShard(shown=None) if plain and not self._renamed(node.keyspace):
+            case Pass(others=()) | AnyShard(shown=None, counted=False) if plain and not self._renamed(node.keyspace):
                 cached.anywhere = True
                 cached.fast_keyspace = node.keyspace
                 cached.read = node.access is Access.READ
@@ -458,6 +459,8 @@ class Conversation(FastPath):
                             await self.gate.living.tables_changed(keyspace)
             case AnyShard(shown=shown) if shown is not None and call.execution is None:
                 return await self.tables.show(call, shown)
+            case AnyShard(counted=True):
+                return await run_counts(call, node)
             case AnyShard():
                 return await run_any(call, node)
             case Route():

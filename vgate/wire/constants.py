@@ -97,6 +97,8 @@ class FieldType:
     DOUBLE: Final = 0x05
     LONGLONG: Final = 0x08
     NULL: Final = 0x06
+    TIMESTAMP: Final = 0x07
+    DATETIME: Final = 0x0C
     VARCHAR: Final = 0x0F
     NEWDECIMAL: Final = 0xF6
     VAR_STRING: Final = 0xFD

@@ -6,6 +6,7 @@ not where a response of several packets ends (``wire.response``).
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -189,10 +190,14 @@ def read_text_row(payload: bytes, columns: int) -> tuple[bytes | None, ...]:
 
 
 _INTEGER_WIDTHS: Final = {FieldType.LONG: 4, FieldType.LONGLONG: 8}
+_TIMES: Final = frozenset({FieldType.DATETIME, FieldType.TIMESTAMP})
+_DIGITS: Final = re.compile(rb"\d+")
 
 
 def binary_row(columns: Sequence[ColumnDefinition], values: Sequence[bytes | None]) -> bytes:
-    """The binary-protocol row of values given as text; of the numeric types INT and BIGINT are known."""
+    """The binary-protocol row of values given as text; of the numeric types INT and BIGINT are known, of those of time
+    DATETIME and TIMESTAMP to the second.
+    """
     bitmap = bytearray((len(columns) + 9) // 8)
     parts: list[bytes] = []
     for index, (column, value) in enumerate(zip(columns, values, strict=True)):
@@ -200,6 +205,9 @@ def binary_row(columns: Sequence[ColumnDefinition], values: Sequence[bytes | Non
             bitmap[(index + 2) // 8] |= 1 << (index + 2) % 8
         elif (width := _INTEGER_WIDTHS.get(column.type)) is not None:
             parts.append((int(value) & ((1 << 8 * width) - 1)).to_bytes(width, "little"))
+        elif column.type in _TIMES:
+            year, *rest = map(int, _DIGITS.findall(value))
+            parts.append(b"\x07" + year.to_bytes(2, "little") + bytes(rest))
         else:
             parts.append(lenenc_bytes(value))
     return b"".join((b"\x00", bytes(bitmap), *parts))
