@@ -1,13 +1,15 @@
 """SHOW statements that list what all databases of a server have: without databases that vgate keeps to itself.
 
 These are other shards' and other keyspaces', as far as they are not called like a keyspace. Where a FROM names a
-database there is nothing to do. It does not know what the statements print.
+database there is nothing to do. Lists of tables come without those that vgate keeps in the metadata keyspace: a LIKE is
+a part of their headings, so rows are left out on their way to the client. It does not know what else is printed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Set
+from itertools import islice
 from typing import Final
 
 from vgate.sql.lexer import Lexer, TokenKind
@@ -15,6 +17,9 @@ from vgate.sql.names import text_literal
 
 LISTING: Final = re.compile(rb"\s*show\s+(?:open|procedure|function|table_statistics|index_statistics)\b", re.I)
 """What these statements start with."""
+
+LISTS_TABLES: Final = re.compile(rb"(?:\s|/\*.*?\*/|(?:#|--\s)[^\n]*\n)*+show\b.*?\b(?:tables|table)\b", re.I | re.S)
+"""What statements start with that may list tables."""
 
 _LISTINGS: Final[dict[tuple[bytes, ...], tuple[bytes, bytes]]] = {
     (b"open", b"tables"): (b"`Database`", b"`Table`"),
@@ -24,6 +29,17 @@ _LISTINGS: Final[dict[tuple[bytes, ...], tuple[bytes, bytes]]] = {
     (b"index_statistics",): (b"`Table_schema`", b"`Table_schema`"),
 }
 """Their columns with the database, and with what a LIKE is about."""
+
+
+def names_at(text: bytes, lexer: Lexer) -> int | None:
+    """In which cell of its rows a statement has the names of tables that it lists; None if it lists none."""
+    if LISTS_TABLES.match(text) is None:
+        return None
+    words = [text[token.start : token.end].lower() for token in islice(lexer.scan(text), 6)]
+    words = [word for word in words[1:] if word not in (b"extended", b"full")]
+    if words[:1] == [b"tables"] or words[:2] == [b"table", b"status"]:
+        return 0
+    return 1 if words[:2] == [b"open", b"tables"] else None
 
 
 def without(databases: Set[str], text: bytes, lexer: Lexer) -> bytes:

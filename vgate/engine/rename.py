@@ -58,6 +58,13 @@ def text_for(call: Call, place: Place, text: bytes) -> bytes:
     return _Renaming(call, text, names).text() if names else text
 
 
+def own_tables(call: Call, place: Place) -> frozenset[bytes]:
+    """The tables there that are vgate's own; who aims at a shard sees them."""
+    if call.session.target.shard is not None:
+        return frozenset()
+    return frozenset(name.encode() for name in call.scope.cluster.vschema.own_tables(place[0]))
+
+
 def as_one(call: Call, text: bytes, names: Mapping[str, str]) -> bytes:
     """``text`` with other names for keyspaces, where they stand before a table's."""
     return _Renaming(call, text, names).text()

@@ -203,11 +203,12 @@ class _Schemas:
                 for column in columns
             )
             schema = TABLES[table].encode()
-            parts = [b"SELECT %b FROM information_schema.%b WHERE %b IN (%b, %b)" % (
-                selected, table.encode(), schema, text_literal(database), text_literal("information_schema")
+            parts = [b"SELECT %b FROM information_schema.%b WHERE %b IN (%b, %b)%b" % (
+                selected, table.encode(), schema, text_literal(database), text_literal("information_schema"),
+                self._but_own(host, columns),
             )]  # fmt: skip
             for keyspace in self._others:
-                parts += await self._written_out(table, keyspace, [column.name.lower() for column in columns])
+                parts += await self._written_out(table, keyspace, columns)
             self._derived[table] = b" UNION ALL ".join(parts)
         return self._derived[table]
 
@@ -224,11 +225,13 @@ class _Schemas:
             self._columns.setdefault(name.lower(), b"" if probed.name == probe else backquoted(name))
         return columns
 
-    async def _written_out(self, table: str, keyspace: str, expected: list[bytes]) -> list[bytes]:
+    async def _written_out(self, table: str, keyspace: str, described: Sequence[ColumnDefinition]) -> list[bytes]:
         """The rows of another keyspace's server as SELECTs of literals. Raises UNSUPPORTED where they are too many."""
         servers = self._call.scope.cluster.keyspaces[keyspace]
         of_database = b"%b = %b" % (TABLES[table].encode(), text_literal(servers.database(0)))
-        sql = b"SELECT * FROM information_schema.%b WHERE %b" % (table.encode(), of_database)
+        but = self._but_own(keyspace, described)
+        sql = b"SELECT * FROM information_schema.%b WHERE %b%b" % (table.encode(), of_database, but)
+        expected = [column.name.lower() for column in described]
         answer = await self._ask(keyspace, 0, sql)
         columns = _columns(answer)
         if [column.name.lower() for column in columns] != expected:
@@ -254,6 +257,13 @@ class _Schemas:
                     f" (WHERE {TABLES[table]} = ...)"
                 )
         return found
+
+    def _but_own(self, keyspace: str, columns: Sequence[ColumnDefinition]) -> bytes:
+        """A condition against vgate's own tables, where the rows are about tables."""
+        own = self._call.scope.cluster.vschema.own_tables(keyspace)
+        if not own or all(column.name.lower() != b"table_name" for column in columns):
+            return b""
+        return b" AND TABLE_NAME NOT IN (%b)" % b", ".join(map(text_literal, sorted(own)))
 
     async def _added(self, place: Place, table: str) -> Counts:
         """What the keyspace's other shards count, where the query may show that."""

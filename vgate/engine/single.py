@@ -13,17 +13,18 @@ from typing import Final
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.command import command_for
+from vgate.engine.listings import names_at
 from vgate.engine.load import no_file_of, pass_file
 from vgate.engine.once import use_up
 from vgate.engine.output import AnswerCut
 from vgate.engine.program_settings import follow_settings
-from vgate.engine.rename import columns_of
+from vgate.engine.rename import columns_of, own_tables
 from vgate.errors import BACKEND_LOST, ServerError, SqlError, VgateError
 from vgate.planner.plan import Access
 from vgate.session.session import Diagnostic
 from vgate.transactions.scope import XA, Place, Scope
 from vgate.wire.constants import Capability, Status
-from vgate.wire.filters import OutsLeftOut, PacketFilter
+from vgate.wire.filters import OutsLeftOut, PacketFilter, RowsLeftOut
 from vgate.wire.packets import Ok, read_err, read_ok
 from vgate.wire.response import Response
 from vgate.wire.schemas import told
@@ -92,6 +93,10 @@ def _filters(call: Call, place: Place) -> list[PacketFilter]:
     few = not call.session.login.capabilities & Capability.PS_MULTI_RESULTS
     if few and call.execution is not None and _CALL.search(call.text):
         found.append(OutsLeftOut())
+    column = names_at(call.text, call.lexer)
+    own = own_tables(call, place) if column is not None else None
+    if column is not None and own:
+        found.append(RowsLeftOut(own, column, binary=call.execution is not None))
     rename = columns_of(call, place)
     return found if rename is None else [*found, rename]
 

@@ -320,6 +320,7 @@ def _of_schemas(tree: Tree, owners: list[str], mode: LexMode, keyspace: str | No
     shards = shows_counts(tree)
     if about.all or alone or len(wanted) > 1 or any(
         renamed(one, vschema) or (shards and vschema.keyspace(one).sharded)
+        or (about.tables and not about.system and vschema.own_tables(one))
         or (counted and any(map(owns_sequence, vschema.keyspace(one).tables.values())))
         for one in wanted
     ):

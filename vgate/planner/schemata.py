@@ -112,6 +112,13 @@ tables' names do: MySQL decodes the names of tablespaces and foreign keys, but n
 """
 
 
+_LIST_NAMES: Final = """
+    tables columns statistics key_column_usage table_constraints partitions tables_extensions columns_extensions
+    table_constraints_extensions
+"""
+LISTS: Final = frozenset(_LIST_NAMES.split())
+"""Those in which every table is named."""
+
 COUNTS: Final = {
     "tables": {
         "table_rows": "rows", "data_length": "data_length", "index_length": "index_length", "data_free": "data_free",
@@ -126,6 +133,7 @@ COUNTS: Final = {
 class Concerned:
     """``keyspaces``: those a query names, each once. ``all``: others may be meant. ``slots``: literals looked at.
 
+    ``system``: or a database of the servers' own. ``tables``: it may show the names of tables.
     ``server``: it is about tables that tell of one server. ``strangers``: it names a database that is no keyspace, nor
     the servers' own; one that vgate keeps to itself may be called so.
     """
@@ -134,6 +142,8 @@ class Concerned:
     all: bool
     server: bool
     strangers: bool
+    system: bool
+    tables: bool
     slots: tuple[int, ...]
 
 
@@ -142,7 +152,7 @@ def concerned(tree: Tree, keyspace: str | None, vschema: VSchema, mode: LexMode)
     found: dict[str, None] = {}
     slots: dict[int, None] = {}
     bound: set[int] = set()  # the SELECTs in which a schema is named
-    strangers = False
+    strangers = system = False
     for column, value in _comparisons(tree.root):
         select = column.find_ancestor(exp.Select)
         certain = column.find_ancestor(exp.Not, exp.Or) is None
@@ -161,6 +171,7 @@ def concerned(tree: Tree, keyspace: str | None, vschema: VSchema, mode: LexMode)
         strangers = strangers or any(
             name not in vschema.keyspaces and name.lower() not in SYSTEM_SCHEMAS for name in names
         )
+        system = system or any(name.lower() in SYSTEM_SCHEMAS - {"information_schema"} for name in names)
         if certain and not any("%" in name for name in names):
             bound.add(id(select))
     told = [table for table in tree.root.find_all(exp.Table) if table.db.lower() == "information_schema"]
@@ -169,7 +180,8 @@ def concerned(tree: Tree, keyspace: str | None, vschema: VSchema, mode: LexMode)
     selects = {id(table.find_ancestor(exp.Select)) for table in mentions}
     processes = any(table.name.lower() == "processlist" for table in mentions)
     every = processes or not selects <= bound
-    return Concerned(tuple(found), every, server, strangers and bool(mentions), tuple(slots))
+    lists = any(table.name.lower() in LISTS for table in mentions)
+    return Concerned(tuple(found), every, server, strangers and bool(mentions), system, lists, tuple(slots))
 
 
 def shows_counts(tree: Tree) -> bool:

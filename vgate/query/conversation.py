@@ -26,7 +26,7 @@ from vgate.engine.call import Call
 from vgate.engine.counts import run_counts
 from vgate.engine.insert import InsertRun
 from vgate.engine.judge import let_a_server_read
-from vgate.engine.listings import LISTING
+from vgate.engine.listings import LISTING, LISTS_TABLES
 from vgate.engine.maintenance import run_maintain
 from vgate.engine.output import AnswerCut, Output
 from vgate.engine.rename import fields_of
@@ -403,7 +403,8 @@ class Conversation(FastPath):
         cached = Cached(node, findings(shape, self.lexer))
         word = _FIRST_WORD.match(shape)
         loads = word is not None and word[1].lower() == b"load"
-        plain = cached.found.ordinary and not loads and not may_concern(shape) and LISTING.match(shape) is None
+        lists = LISTING.match(shape) or LISTS_TABLES.match(shape)
+        plain = cached.found.ordinary and not loads and not may_concern(shape) and lists is None
         match node:
             case Route() if plain and not self._renamed(node.keyspace):
                 cached.point = None if self.mode.transcodes else fast_point(node, self.mode)

@@ -45,11 +45,9 @@ class Lease:
 
 def metadata_keyspace(vschema: VSchema) -> str:
     """The keyspace of vgate's own tables. Raises NO_METADATA_KEYSPACE."""
-    if vschema.metadata_keyspace is not None:
-        return vschema.metadata_keyspace
+    if vschema.metadata is not None:
+        return vschema.metadata
     unsharded = [one.name for one in vschema.keyspaces.values() if not one.sharded]
-    if len(unsharded) == 1:
-        return unsharded[0]
     reason = f"{' and '.join(unsharded)} are all unsharded" if unsharded else "there is no unsharded one"
     raise NO_METADATA_KEYSPACE(reason=reason)
 

@@ -16,10 +16,9 @@ from typing import Final
 from vgate.errors import BUG
 from vgate.sequences.definition import MAXIMUM, Definition, Kind
 from vgate.vschema.model import TableName
-from vgate.vschema.names import OWN_SEQUENCE
+from vgate.vschema.names import OWN_SEQUENCE, OWN_TABLES
 
-SEQUENCES: Final = "vgate_sequence"
-NODES: Final = "vgate_node"
+SEQUENCES, NODES = OWN_TABLES
 _TEXT: Final = "character set utf8mb4 collate utf8mb4_bin not null"
 
 CREATE_SEQUENCES: Final = f"""

@@ -18,6 +18,7 @@ from typing import Final
 from vgate.errors import TABLE_DISABLED, UNKNOWN_KEYSPACE
 from vgate.keyrange import ShardMap
 from vgate.vindex.base import Vindex
+from vgate.vschema.names import OWN_TABLES
 
 
 class TableType(StrEnum):
@@ -173,6 +174,20 @@ class VSchema:
     metadata_keyspace: str | None = None
     routing: Mapping[str, TableName | None] = field(default_factory=dict)
     sequence_kind: str = SEQUENCE_KINDS[0]
+
+    @property
+    def metadata(self) -> str | None:
+        """The keyspace that keeps vgate's own tables; None where it is not said which of several does."""
+        if self.metadata_keyspace is not None:
+            return self.metadata_keyspace
+        unsharded = [one.name for one in self.keyspaces.values() if not one.sharded]
+        return unsharded[0] if len(unsharded) == 1 else None
+
+    def own_tables(self, keyspace: str) -> frozenset[str]:
+        """The tables of the keyspace that are vgate's alone, and not shown: none that the VSchema lists."""
+        if keyspace != self.metadata:
+            return frozenset()
+        return frozenset(OWN_TABLES) - self.keyspaces[keyspace].tables.keys()
 
     def routed(self, keyspace: str | None, table: str) -> TableName | None:
         """Where a routing rule sends a table; None where there is no rule for it. Raises TABLE_DISABLED (1105)."""

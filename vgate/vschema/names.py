@@ -16,6 +16,9 @@ SYSTEM_SCHEMAS = frozenset({"information_schema", "mysql", "performance_schema",
 OWN_SEQUENCE = "AUTO_SEQ_"
 """A sequence that belongs to a table is called this and the table's name, in the table's keyspace: PolarDB-X's way."""
 
+OWN_TABLES = ("vgate_sequence", "vgate_node")
+"""What vgate keeps in the metadata keyspace: sequences, and the node ids of those that go by the time."""
+
 _KEYSPACE = re.compile(r"[^\s\x00-\x1f\x7f:/@\[\].`'\"\\;,%]{1,64}")
 _IDENTIFIER = re.compile(r"[^\x00-\x1f\x7f`.]{0,63}[^\x00-\x20\x7f`.]")
 

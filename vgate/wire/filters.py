@@ -5,10 +5,11 @@ They leave sequence numbers alone, and do not know why anything is to change.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from vgate.wire.constants import MAX_PAYLOAD, Status
-from vgate.wire.packets import read_lenenc
+from vgate.wire.packets import read_lenenc, read_lenenc_bytes
 
 _FIRST, _COLUMNS, _COLUMNS_END, _ROWS = range(4)
 _EOF_SIZE: Final = 9
@@ -145,3 +146,31 @@ class OutsLeftOut(PacketFilter):
 
     def end(self, packet: bytes) -> bytes:
         return b"" if self.outs else packet
+
+
+class RowsLeftOut(PacketFilter):
+    """Leaves out the rows in whose cell number ``column`` is one of ``names``, and that are short.
+
+    ``binary``: the cells up to there are texts; it is one of the first six.
+    """
+
+    removes = True
+
+    def __init__(self, names: Collection[bytes], column: int, *, binary: bool) -> None:
+        super().__init__()
+        self._names = names
+        self._column = column
+        self._binary = binary
+
+    def row(self, packet: bytes) -> bytes:
+        if self.continued or int.from_bytes(packet[:3], "little") >= _ERR_SIZE:
+            return packet  # which may not be whole, and is longer than any of these
+        at = 5 + (self.width + 9) // 8 if self._binary else 4
+        if self._binary and packet[5] >> 2 & (2 << self._column) - 1:  # a NULL is not there
+            return packet
+        cell = b""
+        for _ in range(self._column + 1):
+            if packet[at : at + 1] == b"\xfb":
+                return packet
+            cell, at = read_lenenc_bytes(packet, at)
+        return b"" if cell in self._names else packet
