@@ -173,6 +173,7 @@ NO_CURSOR = Fault("", 1421, "HY000", "The statement ({id}) has no open cursor.")
 TOO_MANY_STATEMENTS = Fault(
     "", 1461, "42000", "Can't create more than max_prepared_stmt_count statements (current value: {limit})"
 )
+READ_LOCKED = Fault("", 1223, "HY000", "Can't execute the query because you have a conflicting read lock")
 LOCAL_DISABLED = Fault(
     "", 3948, "42000", "Loading local data is disabled; this must be enabled on both the client and server sides"
 )

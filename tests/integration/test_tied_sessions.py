@@ -107,7 +107,6 @@ select get_lock /* x */ ('l', 0) | a user lock
 do release_lock('l') | a user lock
 lock tables customer read | LOCK TABLES
 /* x */ lock tables customer read | LOCK TABLES
-flush tables with read lock | LOCK TABLES
 handler customer open | HANDLER
 call p() | a stored program
 xa start 'x' | XA

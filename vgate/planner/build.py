@@ -18,6 +18,7 @@ from vgate.errors import NO_DATABASE, NOT_A_SEQUENCE_TABLE, SYNTAX, UNREADABLE, 
 from vgate.planner.across import plan_across
 from vgate.planner.catalog import Catalog, NeedTables
 from vgate.planner.ddl import plan_ddl, read_ddl
+from vgate.planner.flush import plan_flush
 from vgate.planner.functions import foreign_function, sequence_function
 from vgate.planner.implicit import owns_sequence, read_definition
 from vgate.planner.inserts import plan_insert
@@ -115,6 +116,9 @@ def _plan(text: bytes, shape: bytes, mode: LexMode, keyspace: str | None, catalo
     maintenance = plan_maintenance(words, keyspace, vschema)
     if maintenance is not None:
         return Planned(maintenance)
+    flush = plan_flush(words, mentioned, keyspace, vschema)
+    if flush is not None:
+        return Planned(flush)
     if verb == "do" and not mentioned:
         about_values = _do(text, mode, keyspace, vschema)
         if about_values is not None:

@@ -17,6 +17,7 @@ from vgate.planner.plan import (
     EveryShard,
     Everything,
     Everywhere,
+    Flush,
     Gathered,
     Insert,
     InsertQuery,
@@ -84,6 +85,9 @@ def _lines(plan: Plan, slots: Slots | None) -> list[str]:
             return [f"rows of vindex {keyspace}.{vindex.name}: computed; any shard evaluates the statement over them"]
         case EveryShard(keyspace=keyspace):
             return [f"every shard of {keyspace}: the statement as it is"]
+        case Flush(keyspaces=keyspaces, locks=locks):
+            held = ", which keep a read lock" if locks else ""
+            return [f"all shards of {', '.join(keyspaces)}, one after the other{held}"]
         case Maintain(keyspace=keyspace):
             return [f"every shard of {keyspace}: the statement as it is, and one answer of all they say of a table"]
         case Schemas(keyspaces=keyspaces):

@@ -321,9 +321,26 @@ class Refuse:
     error: VgateError
 
 
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """FLUSH on every server of the keyspaces.
+
+    ``locks``: a read lock stays there until UNLOCK TABLES; ``wholly``: on all tables.
+    """
+
+    keyspaces: tuple[str, ...]
+    locks: bool
+    wholly: bool
+
+    @property
+    def keyspace(self) -> str:
+        """The first."""
+        return self.keyspaces[0]
+
+
 Plan = (
     Pass | AnyShard | Route | Across | Insert | InsertQuery | NextValue | VindexRows | Everywhere | EveryShard
-    | Maintain | Schemas | Refuse
+    | Maintain | Flush | Schemas | Refuse
 )
 
 

@@ -24,6 +24,7 @@ from typing import Final, TypeVar, assert_never
 from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
 from vgate.engine.counts import run_counts
+from vgate.engine.flush import run_flush
 from vgate.engine.insert import InsertRun
 from vgate.engine.judge import let_a_server_read
 from vgate.engine.listings import LISTING, LISTS_TABLES
@@ -54,6 +55,7 @@ from vgate.planner.plan import (
     AnyShard,
     EveryShard,
     Everywhere,
+    Flush,
     Insert,
     InsertQuery,
     Maintain,
@@ -67,7 +69,7 @@ from vgate.planner.plan import (
     VindexRows,
 )
 from vgate.planner.resolve import fast_point, number_point
-from vgate.query import grants
+from vgate.query import grants, locks
 from vgate.query.asking import SequenceWords, may_concern
 from vgate.query.attributes import FUNCTION, QueryAttributes
 from vgate.query.beginning import Uses
@@ -85,7 +87,7 @@ from vgate.query.pieces import Pieces
 from vgate.query.prepared import PreparedStatements
 from vgate.query.speaking import speak
 from vgate.query.tables import TableStatements
-from vgate.query.ties import FOUND_ROWS, SHARED, bare, findings
+from vgate.query.ties import FOUND_ROWS, SHARED, findings
 from vgate.query.uservars import CONSTRUCT as VARIABLE
 from vgate.query.uservars import UserVariables
 from vgate.session.login import Login
@@ -254,13 +256,14 @@ class Conversation(FastPath):
                 raise UNSUPPORTED(construct="KILL of anything but one connection")
         if word == b"select" and await self.own.local_select(shape, text, out):
             return True
+        locks.check_statement(self.scope, word, shape)
         if word != b"set":
             asked = await self._asked(word, text, shape, slots, out)
             if isinstance(asked, bool):
                 return asked
             text, shape, slots = asked
-        if word == b"unlock" and self.own.tied_place() is None and len(self.scope.pinned) < 2:
-            return await self._unlock(text, out)
+        if word == b"unlock" and locks.is_everywhere(self):
+            return await locks.unlock(self, text, out)
         if word in NAMING:
             done = await self.by_name.answer(text, out)
             if done is not None:
@@ -276,16 +279,6 @@ class Conversation(FastPath):
         if word in NAMING:
             self.by_name.mark(call, executes=word == b"execute")
         return await self.execute(cached, call)
-
-    async def _unlock(self, text: bytes, out: Output) -> bool:
-        """UNLOCK TABLES where no one server is aimed at: that of the one the session is tied to, if it is to any."""
-        for place in self.scope.pinned:
-            return await run_single(self.call(text, [], out, None), place, text, Access.WRITE)
-        if bare(text, self.lexer).lower() not in (b"unlock tables", b"unlock table"):
-            await let_a_server_read(self.call(text, [], out, None), self.own.place(), text)
-        self.session.told_nothing()
-        out.ok()
-        return True
 
     @property
     def on_mysql(self) -> bool:
@@ -436,6 +429,7 @@ class Conversation(FastPath):
             raise node.error
         if self.restricted:
             grants.check(session.login, node)
+        locks.check_plan(self.scope, node)
         self.check_ties(cached)
         if isinstance(node, Pass) and cached.found.pins in AT_HOME:
             await self.variables.go_home(call.text, self.place_of(node))
@@ -488,6 +482,9 @@ class Conversation(FastPath):
                 return await run_schemas(call, node, partial(self.clients.processes, session.login))
             case Maintain():
                 await run_maintain(call, node)
+                return True
+            case Flush():
+                await run_flush(call, node)
                 return True
             case EveryShard():
                 await self.tables.run(call, node)
@@ -561,6 +558,8 @@ class Conversation(FastPath):
         counts = found.counts_found_rows and not isinstance(cached.plan, Route | AnyShard | Across)
         construct = found.pins or (FOUND_ROWS if counts else "")
         if not construct:
+            return
+        if isinstance(cached.plan, Flush):
             return
         if not isinstance(cached.plan, Pass):
             where = "without a keyspace" if self.session.target.keyspace is None else "on a sharded keyspace"

@@ -12,6 +12,7 @@ from vgate.planner.plan import (
     AnyShard,
     EveryShard,
     Everywhere,
+    Flush,
     Insert,
     InsertQuery,
     Maintain,
@@ -45,6 +46,10 @@ def check(login: Login, plan: Plan) -> None:
                 check_keyspace(login, other)
         case AnyShard(keyspace=keyspace, access=access):
             writes = access is not Access.READ
+        case Flush(keyspaces=keyspaces):
+            keyspace, writes = keyspaces[0], True
+            for other in keyspaces:
+                check_keyspace(login, other)
         case Maintain(keyspace=keyspace, access=access):
             writes = access is not Access.READ
         case VindexRows(keyspace=keyspace):

@@ -58,6 +58,8 @@ class Scope:
         self.found_rows = found_rows
         self.held: dict[Place, BackendConnection] = {}
         self.pinned: set[Place] = set()
+        self.locked: set[Place] = set()  # those of them that are by a read lock alone
+        self.read_locked: set[str] = set()  # keyspaces all of whose tables the client has locked
         self.begun: set[Place] = set()
         self.cursors: Counter[Place] = Counter()  # open ones, on connections that are held
         self._ours: set[BackendConnection] = set()
@@ -195,6 +197,15 @@ class Scope:
         """Tie the session to this connection: it carries state that cannot be moved (a temporary table, a lock...)."""
         self.held[place] = connection
         self.pinned.add(place)
+        self.locked.discard(place)
+
+    def unpin(self, place: Place) -> None:
+        """What tied the session to this connection is gone."""
+        self.pinned.discard(place)
+        connection = self.held.get(place)
+        if connection is not None and not self._kept(place) and place not in self.begun:
+            del self.held[place]
+            self.give_back(place, connection)
 
     def home_of(self, place: Place, construct: str) -> None:
         """The session is tied to ``place`` by what makes its user variables live there."""
@@ -243,6 +254,7 @@ class Scope:
         if connection is not None:
             self._ours.discard(connection)
         self.pinned.discard(place)
+        self.locked.discard(place)
         if place == self.xa:
             self.xa = None
         if place == self.home:
@@ -383,6 +395,8 @@ class Scope:
             self._ours.discard(connection)
             connection.close()
         self.pinned.clear()
+        self.locked.clear()
+        self.read_locked.clear()
         self.home = None
         self.cursors.clear()
 

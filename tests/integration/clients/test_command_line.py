@@ -68,6 +68,22 @@ def test_a_whole_result_row_by_row(client: list[str], place: Place) -> None:
     assert sorted(map(int, said.split())) == list(range(2000))
 
 
+def test_a_dump_with_gtids(place: Place) -> None:
+    """``mysqldump`` of MySQL 9 as it comes: for GTIDs it locks all servers before it has chosen a database."""
+    program = REPOSITORY / ".mysql9" / "bin" / "mysqldump"
+    if not program.exists():
+        missing("mysqldump of MySQL 9", "Run tests/get_mysql9.")
+    login = [f"--host={place.host}", f"--port={place.port}", f"--user={USER}", f"--password={PASSWORD}"]
+    place.vgate.query("insert into person (name) values ('a''b')", place.database)
+    dump = place.run(
+        [str(program), "--no-defaults", "--protocol=tcp", *login, "--get-server-public-key", "--single-transaction",
+         place.database]
+    )  # fmt: skip
+    assert "a\\'b" in dump
+    assert "Dump completed" in dump
+    assert place.vgate.query("delete from person", place.database) == (), "a lock is left"
+
+
 def test_a_dump_is_restored(place: Place) -> None:
     """``mysqldump`` of MySQL 9, which unlocks tables before it has chosen a database."""
     program = REPOSITORY / ".mysql9" / "bin" / "mysqldump"
