@@ -3,8 +3,9 @@
 Each is cut off when its turn comes, and read as the session reads text by then: a SET in the one before may have
 changed what ends a string. As in the servers, blanks and semicolons at the end of the text are not there, an empty
 statement before that is an error, and what cannot be read is an error of its own statement alone.
-The semicolons of a stored program are its own: from its beginning on, all is one statement, and the server that gets it
-sees whether there is anything behind its end. It does not know what the statements mean beyond that.
+The semicolons inside a stored program are its own (``sql.programs``); of a client that sends one statement at a time
+all is one from its beginning on, and the server sees whether there is anything behind its end. It does not know what
+the statements mean beyond that.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 from vgate.planner.build import syntax_error
 from vgate.query.ties import bare
 from vgate.sql.lexer import SLICE, STRETCH, Lexer, LexError, TokenKind, VersionedComment
+from vgate.sql.programs import program_end
 from vgate.sql.versioned import Flavour, Version, expand, expand_one
 
 _PROGRAM: Final = re.compile(
@@ -68,15 +70,28 @@ class Pieces:
                 piece = text[start:end]
             except VersionedComment:
                 piece, end = expand_one(text, start, lexer.mode, flavour, number)
-            if end < len(text) and _PROGRAM.match(bare(piece, lexer, _HEAD)):
-                end = len(text)
-                piece = expand(text[start:], lexer.mode, flavour, number)
+            if end < len(text) and (program := _PROGRAM.match(bare(piece, lexer, _HEAD))) is not None:
+                piece, end = self._program(lexer, start, flavour, number, program[0])
             self._at = min(end + 1, len(text) + self._nul)
             if not self._several:
                 self._nothing_more(lexer)
         except LexError as error:
             raise syntax_error(text, error.offset, error.reason) from None
         return piece
+
+    def _program(
+        self, lexer: Lexer, start: int, flavour: Flavour, number: Version, head: bytes
+    ) -> tuple[bytes, int]:
+        """A stored program, and where it ends; where that is not known, all is one, and the server says what it is."""
+        text = self._text
+        if self._several and not head.lower().endswith(b"package"):
+            try:
+                end = program_end(text, lexer, start)
+            except VersionedComment:
+                pass
+            else:
+                return text[start:end], end
+        return expand(text[start:], lexer.mode, flavour, number), len(text)
 
     async def _end(self, lexer: Lexer, start: int) -> int:
         """Where the statement that begins at ``start`` ends. Raises LexError, VgateError where it is empty."""
