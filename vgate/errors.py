@@ -169,6 +169,7 @@ UNSUPPORTED_PREPARED = Fault(
 WRONG_ARGUMENTS = Fault("", 1210, "HY000", "Incorrect arguments to mysqld_stmt_execute")
 UNKNOWN_NAME = Fault("", 1243, "HY000", "Unknown prepared statement handler ({name}) given to {verb}")
 WRONG_USING = Fault("", 1210, "HY000", "Incorrect arguments to EXECUTE")
+NEGATIVE_LIMIT = Fault("", 1690, "22003", "unsigned integer value is out of range in 'EXECUTE'")
 NO_CURSOR = Fault("", 1421, "HY000", "The statement ({id}) has no open cursor.")
 TOO_MANY_STATEMENTS = Fault(
     "", 1461, "42000", "Can't create more than max_prepared_stmt_count statements (current value: {limit})"

@@ -13,6 +13,7 @@ import pytest
 from tests.fix_oracle import Oracle, ask
 from tests.fix_vgate import PASSWORD, USER
 from tests.integration.asking import run
+from vgate.sql.versioned import Flavour
 
 SCRIPTS = """
 prepare s from 'select * from customer where customer_id = 4'; execute s; execute S; deallocate prepare s; execute s
@@ -70,6 +71,56 @@ def test_execute_immediate(stocked: Oracle) -> None:
     """MariaDB's; to MySQL it is an error."""
     run(stocked, "execute immediate 'select n from customer where customer_id = 2'; set @a = 4")
     run(stocked, "execute immediate 'select n from customer where customer_id = ?' using @a; execute immediate 'selec'")
+
+
+COMPUTED = """
+prepare s from concat('select', ' 1'); execute s
+prepare s from 'sel' 'ect 3'; execute s
+prepare s from (select 'select 4'); execute s
+prepare s from if(1, 'select n from customer where customer_id = 4', 'x'); execute s
+set @t = 'customer', @a = 2; prepare s from concat('select n from ', @t, ' where customer_id = ?'); execute s using @a
+execute immediate concat('select', ' 6'); execute immediate concat('sel', 'ect ?') using @undefined
+execute immediate convert('select 1' using utf8mb4); prepare s from upper('select 1'); execute s
+prepare s from x'53454c4543542031'; execute s; prepare s from _utf8mb4'select 9'; execute s
+prepare s from concat('insert into customer (customer_id, n) values ', '(50, 50)'); execute s; select n from customer
+prepare s from concat('select ', 1/0); prepare s from version(); prepare s from concat('select', nosuch)
+prepare s from concat(; prepare s from concat('select', ' 1') x; prepare s from 'select 1' x; prepare s from 'a', 'b'
+prepare s from concat(@@version, 'x'); prepare s from 1 + 1; prepare s from null; prepare s from default
+"""
+
+
+@pytest.mark.parametrize("script", COMPUTED.strip().splitlines())
+def test_texts_that_are_computed(stocked: Oracle, script: str) -> None:
+    """MariaDB takes an expression, and MySQL has a syntax error for it."""
+    run(stocked, script, ignore=["insert_id", "info", "warnings"])
+
+
+def test_a_text_of_the_session_is_not_computed_by_a_server(stocked: Oracle) -> None:
+    if stocked.cluster.flavour is Flavour.MARIADB:
+        for text in ("database()", "concat('select ', connection_id())", "concat('select ', last_insert_id())"):
+            stocked.refused(f"prepare s from {text}", "PREPARE from an expression")
+
+
+LIMITS = (
+    "2", "'2'", "'x'", "null", "1.5", "'1.5'", "1e0", "-1", "' 2'", "'2x'", "true", "18446744073709551615", "0x2",
+    "'-1'", "1.0", "x'32'", "cast(2 as char)", "cast('1.9' as double)", "now()", "18446744073709551616", "0.5", "2.5",
+    "1.4999", "-0.4", "-0.5", "'-0.4'", "2.5e0", "-0.3e0", "1e30", "'99999999999999999999999'", "''", "'+2'", "-1.5",
+)  # fmt: skip
+
+
+def test_limits_that_are_no_whole_numbers(stocked: Oracle) -> None:
+    run(stocked, "set @one = 1")
+    for number, text in enumerate((
+        "select customer_id from customer order by customer_id limit ?",
+        "select customer_id from customer order by customer_id limit ?, 2",
+        "select customer_id from customer order by customer_id limit 1, ?",
+        "select customer_id from customer order by customer_id limit 2 offset ?",
+        "select customer_id from customer where customer_id in (1, 2) and n > ? limit ?",
+    )):  # fmt: skip
+        run(stocked, f"prepare s{number} from '{text}'")
+        for value in LIMITS:
+            run(stocked, f"set @a = {value}")
+            stocked.both(f"execute s{number} using {'@one, ' * (text.count('?') - 1)}@a", ignore=["warnings"])
 
 
 def test_functions_of_the_session_on_an_unsharded_keyspace(stocked: Oracle) -> None:

@@ -15,8 +15,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Final
 
+from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.gather import prepare_gathered
 from vgate.engine.judge import let_a_server_read
@@ -24,6 +26,7 @@ from vgate.engine.output import Output
 from vgate.engine.rename import text_for
 from vgate.errors import (
     EMPTY_QUERY,
+    NEGATIVE_LIMIT,
     NO_DATABASE,
     UNKNOWN_NAME,
     UNREADABLE,
@@ -36,7 +39,7 @@ from vgate.planner.plan import Across, InsertQuery, Refuse, VindexRows
 from vgate.query.beginning import Uses, used_by
 from vgate.query.loads import divides
 from vgate.query.speaking import Speech, Value
-from vgate.query.ties import bare, names_no_table, speaks
+from vgate.query.ties import bare, leaves_traces, names_no_table, reads_insert_id, speaks, tie_besides_variables
 from vgate.session.session import Session
 from vgate.session.target import Target
 from vgate.session.uservars import Kind, Variable
@@ -49,6 +52,7 @@ from vgate.sql.parameters import Template, quoted, read_template
 from vgate.sql.statements import SelectNext, Vexplain, recognise
 from vgate.sql.uservars import Mentions, variable_name
 from vgate.sql.versioned import Flavour, expand
+from vgate.transactions.scope import Place
 
 if TYPE_CHECKING:
     from vgate.query.conversation import Conversation
@@ -59,6 +63,7 @@ NAMING: Final = frozenset({b"prepare", b"execute", b"deallocate", b"drop"})
 _NO_SERVERS: Final = (AlterVschema, SelectNext, ShowVschema, Vexplain)
 """Statements that servers do not know."""
 
+_DIGITS: Final = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 _SCHEMAS: Final = re.compile(rb"\binformation_schema\b", re.I)
 _UTF8: Final = frozenset({"utf8mb4", "utf8mb3"})
 
@@ -169,10 +174,38 @@ class NamedStatements:
                 raise UNSUPPORTED(construct=f"a prepared text in character set {variable.charset}")
             return variable.value
         value = read_literal(raw, mode).value if token.kind is TokenKind.STRING else None
-        if not isinstance(value, bytes):
-            words.at -= 1
+        if isinstance(value, bytes) and words.ahead() in (b"", b"using"):
+            return value
+        words.at -= 1
+        if self._flavour is not Flavour.MARIADB:
             raise words.syntax()
-        return value
+        return await self._evaluated(words.expression())
+
+    async def _evaluated(self, expression: bytes) -> bytes:
+        """The text that MariaDB makes of an expression. Raises UNSUPPORTED, and the server's errors."""
+        conversation = self._conversation
+        await conversation.variables.bring_home()
+        _, shape, _ = await conversation.read(b"SELECT " + expression)
+        found = bare(shape, conversation.lexer).lower()
+        if speaks(found) or leaves_traces(found) or reads_insert_id(found) or tie_besides_variables(found):
+            raise UNSUPPORTED(construct="PREPARE from an expression with functions that are not the server's own")
+        target = self._session.target.keyspace
+        place = conversation.own.place() if target is None else (target, conversation.any_index)
+        call = conversation.call(expression, [], Output(conversation.down, self._session), None)
+
+        async def ask(where: Place, connection: BackendConnection) -> bytes:
+            given = text_for(call, where, expression)
+            if b"select" in found[len(b"select") :]:  # which is an error that the server words
+                await connection.query(b"PREPARE vgate_text FROM " + given)
+                await connection.query(b"DEALLOCATE PREPARE vgate_text")
+            answer = await connection.query(b"SELECT (" + given + b")")
+            ((cell, *_), *_) = answer.values() if isinstance(answer, Rows) else [(None,)]
+            return b"NULL" if cell is None else cell
+
+        text = await conversation.look(place, conversation.scope.borrow, ask)
+        if not text.isascii() and conversation.mode.charset not in _UTF8:
+            raise UNSUPPORTED(construct="a prepared text that is computed, in another character set than UTF-8")
+        return text
 
     async def _read(self, text: bytes) -> Named:
         """A text that a server has found to be a statement. Raises its errors."""
@@ -235,6 +268,10 @@ class NamedStatements:
         out.ok(info=info)
 
     @property
+    def _flavour(self) -> Flavour:
+        return self._conversation.gate.cluster.facts_for(self._session.target.keyspace).flavour
+
+    @property
     def _session(self) -> Session:
         return self._conversation.session
 
@@ -251,10 +288,9 @@ class NamedStatements:
 
     async def _immediate(self, words: _Words, out: Output) -> bool | None:
         """MariaDB's; MySQL has a syntax error for it, which a server words."""
-        conversation = self._conversation
         if await self._is_of_the_server(words):
             return None
-        if conversation.gate.cluster.facts_for(self._session.target.keyspace).flavour is not Flavour.MARIADB:
+        if self._flavour is not Flavour.MARIADB:
             raise words.syntax()
         named = await self._read(await self._text(words))
         return await self._run(named, await self._values(words), out)
@@ -275,6 +311,9 @@ class NamedStatements:
             while True:
                 token = words.take()
                 if token.kind is not TokenKind.VARIABLE or words.raw(token).startswith(b"@@"):
+                    words.at -= 1
+                    if self._flavour is not Flavour.MARIADB:
+                        raise words.syntax()
                     raise UNSUPPORTED(construct="EXECUTE ... USING anything but user variables")
                 found.append(self._session.variables.get(variable_name(words.raw(token), self._conversation.mode)))
                 if not words.accept(","):
@@ -290,9 +329,9 @@ class NamedStatements:
         with conversation.aimed(named.target):
             if reads_otherwise(named.template.text, named.mode, conversation.mode):
                 raise UNSUPPORTED(construct="EXECUTE under another sql_mode or SET NAMES; prepare it anew")
-            literals = [literal_of(one, conversation.mode, flavour) for one in values]
             call = conversation.call(named.template.text, [], out, None)
-            text = _Filled(call.session, call.text, call.lexer, literals).text() if literals else named.template.text
+            filled = _Filled(call.session, call.text, call.lexer, conversation.mode, flavour, values)
+            text = filled.text() if values else named.template.text
             return await conversation.statement(text, out)
 
     # -- DEALLOCATE -------------------------------------------------------------------------------------------------
@@ -322,6 +361,31 @@ def literal_of(variable: Variable | None, mode: LexMode, flavour: Flavour) -> by
     return variable.number.encode() if variable.kind is Kind.DOUBLE else variable.value
 
 
+def limit_of(variable: Variable | None, flavour: Flavour) -> bytes:
+    """A number of rows, as EXECUTE takes a variable for one. Raises WRONG_USING (1210), NEGATIVE_LIMIT (1690).
+
+    MySQL takes whole numbers alone. MariaDB rounds a DECIMAL, cuts a DOUBLE, and of a text takes the digits it begins
+    with.
+    """
+    if variable is None or variable.value is None:
+        return b"0"
+    whole = variable.kind in (Kind.INTEGER, Kind.UNSIGNED)
+    if flavour is Flavour.MYSQL and not whole:
+        raise WRONG_USING()
+    if variable.kind is Kind.STRING:
+        digits = _DIGITS.match(variable.value)
+        number = 0 if digits is None else int(digits[1])
+    elif variable.kind is Kind.DOUBLE:
+        number = int(float(variable.value))
+    else:
+        number = int(Decimal(variable.value.decode()).to_integral_value(ROUND_HALF_UP))
+    if number < 0:
+        raise NEGATIVE_LIMIT() if flavour is Flavour.MYSQL else WRONG_USING()
+    if number >= 1 << 63 and variable.kind in (Kind.STRING, Kind.DOUBLE):
+        raise WRONG_USING()
+    return b"%d" % min(number, (1 << 64) - 1)
+
+
 def _as_text(value: bytes, mode: LexMode) -> bytes:
     """Bytes as MySQL takes them for a parameter: as text in the connection's character set."""
     if mode.transcodes or mode.charset not in _UTF8 or value.decode("utf-8", "replace").encode() != value:
@@ -332,19 +396,34 @@ def _as_text(value: bytes, mode: LexMode) -> bytes:
 class _Filled(Speech):
     """A prepared text with literals in place of its parameters; select items are called what they were."""
 
-    def __init__(self, session: Session, text: bytes, lexer: Lexer, literals: list[bytes]) -> None:
+    def __init__(
+        self, session: Session, text: bytes, lexer: Lexer, mode: LexMode, flavour: Flavour,
+        values: list[Variable | None],
+    ) -> None:
         super().__init__(session, text, lexer, "", Flavour.MYSQL)
-        self._literals = iter(literals)
+        self._mode = mode
+        self._server = flavour
+        self._given = iter(values)
 
     def _values(self) -> Iterator[Value]:
         for index, token in enumerate(self._tokens):
             if token.kind is TokenKind.PARAMETER:
                 if index and self._words[index - 1] == b"by":
                     raise UNSUPPORTED(construct="ORDER BY or GROUP BY a parameter")
-                literal = next(self._literals)
+                value = next(self._given)
+                if self._limits(index):
+                    literal = limit_of(value, self._server)
+                else:
+                    literal = literal_of(value, self._mode, self._server)
                 before = self._text[token.start - 1 : token.start]
                 sql = literal if not before.isalnum() and before not in b"_$" else b" " + literal
                 yield Value(index, index, sql, sql)
+
+
+    def _limits(self, index: int) -> bool:
+        """True for a parameter of LIMIT."""
+        before = self._words[max(0, index - 3) : index]
+        return before[-1:] in ([b"limit"], [b"offset"]) or (len(before) == 3 and before[::2] == [b"limit", b","])
 
 
 class _Words:
@@ -379,6 +458,22 @@ class _Words:
             self.at -= 1
             raise self.syntax()
         return name_of(self._text, token, self._mode).lower()
+
+    def ahead(self) -> bytes:
+        """The next word; nothing at the end."""
+        return self.raw(self._tokens[self.at]).lower() if self.at < len(self._tokens) else b""
+
+    def expression(self) -> bytes:
+        """What is left up to USING, but that of CONVERT."""
+        start, depth = self.at, 0
+        while (word := self.ahead()) and (depth or word != b"using"):
+            if word == b"," and not depth:
+                break
+            depth += (word == b"(") - (word == b")")
+            self.at += 1
+        if depth or self.ahead() == b",":
+            raise self.syntax()
+        return self._text[self._tokens[start].start : self._tokens[self.at - 1].end]
 
     def finish(self) -> None:
         if self.at < len(self._tokens):
