@@ -40,6 +40,12 @@ _WORD_BEFORE: Final = re.compile(rb"[\w$\x80-\xff]\Z")
 _TRAPS: Final = frozenset({"big5", "cp932", "gbk", "gb18030", "sjis"})
 
 
+# Character sets in which quotes and backslashes are always characters of their own, whatever bytes are around them.
+_PLAIN: Final = frozenset({"ascii", "binary", "latin1", "utf8", "utf8mb3", "utf8mb4"})
+_LONG: Final = 1 << 10
+"""Bytes of a binary value from which on it is not written as hexadecimal, which takes twice as many."""
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A prepared statement's text, taken apart.
@@ -130,6 +136,8 @@ def literal(kind: int, unsigned: bool, value: bytes | None, mode: LexMode) -> by
         word, written = time_text(kind, value)
         return word + b"'" + written + b"'"
     if kind in _BLOBS:  # a string; x'31' alone would be a number where one is wanted
+        if len(value) > _LONG and mode.charset in _PLAIN and not mode.transcodes:
+            return b"_binary" + quoted(value, mode)
         return b"_binary x'" + value.hex().encode() + b"'"
     if kind in _DECIMALS:
         if _DECIMAL.fullmatch(value) is None:  # servers make a number of it, each its own

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from vgate.sql.lexer import LexError, LexMode, Slots, TokenKind, VersionedComment, lexer_for
-from vgate.sql.parameters import read_template
+from vgate.sql.literals import read_literal
+from vgate.sql.parameters import literal, read_template
 
 DEFAULT = LexMode()
 
@@ -88,3 +89,24 @@ def test_a_filled_template_is_the_text_with_literals(text: bytes, ansi: bool) ->
     shape, slots = lexer.split(filled)
     stays = any(value in shape for value in values)  # beside another literal
     assert stays or (shape, slots) == (template.shape, template.slots(values))
+
+
+BLOB = 0xFC
+ODD = st.lists(st.sampled_from([
+    b"\\", b"'", b'"', b"\0", b"\xc3", b"\xe2\x82", b"\xf0\x9f", b"\x81\\", b"?", b";", b"x" * 40
+]))  # fmt: skip
+
+
+@given(
+    st.one_of(st.binary(max_size=200), ODD.map(b"".join)),
+    st.sampled_from(["utf8mb4", "utf8mb3", "latin1", "ascii", "binary", "gbk", "sjis", "cp1250"]), st.booleans(),
+)  # fmt: skip
+def test_long_binary_values(odd: bytes, charset: str, no_escapes: bool) -> None:
+    """They are one literal among others, of that value; not much longer where quotes are few."""
+    mode = LexMode(charset=charset, no_backslash_escapes=no_escapes)
+    value = odd + b"\xff" * 1100
+    written = literal(BLOB, False, value, mode)
+    assert (len(written) < 2 * len(value)) == (charset not in ("gbk", "sjis", "cp1250"))
+    _, slots = lexer_for(mode).split(b"insert into t values (1, " + written + b", 'x')")
+    assert slots == [b"1", written.removeprefix(b"_binary").strip(), b"'x'"]
+    assert read_literal(written, mode).value == value
