@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar, assert_never
 
-from vgate.backend.connection import BackendConnection
 from vgate.engine.call import Call
 from vgate.engine.counts import run_counts
 from vgate.engine.flush import run_flush
@@ -36,8 +35,6 @@ from vgate.engine.schemas import run_schemas
 from vgate.engine.single import run_single
 from vgate.engine.vindex_rows import run_vindex_rows
 from vgate.errors import (
-    BACKEND_LOST,
-    BACKEND_UNREACHABLE,
     EMPTY_QUERY,
     NO_DATABASE,
     NO_SUCH_TABLE,
@@ -45,7 +42,6 @@ from vgate.errors import (
     UNREADABLE,
     UNSUPPORTED,
     SqlError,
-    VgateError,
 )
 from vgate.planner.build import access_of, plan, syntax_error
 from vgate.planner.catalog import NeedTables
@@ -499,44 +495,6 @@ class Conversation(FastPath):
     def place_of(self, node: Pass) -> Place:
         """The one shard of an unsharded keyspace, or the one aimed at."""
         return node.keyspace, self.any_index if node.keyspace == self.session.target.keyspace else 0
-
-    async def reach(
-        self, place: Place, take: Callable[[Place], Awaitable[BackendConnection]]
-    ) -> tuple[Place, BackendConnection]:
-        """A connection that ``take`` gives to the shard, or to another of its keyspace where that cannot be reached:
-        for what each of them can say. Who aims at a shard means that one.
-        """
-        keyspace, index = place
-        count = len(self.gate.cluster.keyspaces[keyspace].keyspace.shards)
-        others = [] if self.session.target.shard is not None else [one for one in range(count) if one != index]
-        while True:
-            try:
-                return place, await take(place)
-            except VgateError as error:
-                if error.fault is not BACKEND_UNREACHABLE or not others:
-                    raise
-                place = keyspace, others.pop(0)
-
-    async def look(
-        self,
-        place: Place,
-        take: Callable[[Place], Awaitable[BackendConnection]],
-        work: Callable[[Place, BackendConnection], Awaitable[T]],
-    ) -> T:
-        """What ``work`` makes of a connection that ``reach`` finds. It changes nothing on servers: where the connection
-        is lost, and is no part of a transaction, it is done once more.
-        """
-        retry = place not in self.scope.held and not self.scope.transactional
-        while True:
-            place, connection = await self.reach(place, take)
-            try:
-                return await work(place, connection)
-            except VgateError as error:
-                if error.fault is not BACKEND_LOST or not retry:
-                    raise
-                retry = False
-            finally:
-                self.scope.give_back(place, connection)
 
     def is_apart(self, node: Pass) -> bool:
         """True where a query over several keyspaces is in a transaction that has a connection to each, of which none

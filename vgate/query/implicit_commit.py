@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vgate.engine.call import Call
 from vgate.engine.judge import let_a_server_parse
-from vgate.planner.plan import EveryShard, Maintain, Pass, Plan, Refuse
+from vgate.planner.plan import EveryShard, Flush, Maintain, Pass, Plan, Refuse
 
 if TYPE_CHECKING:
     from vgate.query.conversation import Conversation
@@ -21,7 +21,7 @@ async def commit_before(conversation: Conversation, call: Call, node: Plan) -> N
         match node:
             case Pass() if not conversation.is_apart(node):
                 await let_a_server_parse(call, conversation.place_of(node), call.text)
-            case Maintain():
+            case Maintain() | Flush():
                 await let_a_server_parse(call, (node.keyspace, 0), call.text)
             case EveryShard():
                 await let_a_server_parse(call, (node.keyspace, 0), conversation.tables.text_for_shards(call, node))

@@ -38,6 +38,7 @@ from vgate.planner.build import syntax_error
 from vgate.planner.plan import Across, InsertQuery, Refuse, VindexRows
 from vgate.query.beginning import Uses, used_by
 from vgate.query.loads import divides
+from vgate.query.reaching import look
 from vgate.query.speaking import Speech, Value
 from vgate.query.ties import bare, leaves_traces, names_no_table, reads_insert_id, speaks, tie_besides_variables
 from vgate.session.session import Session
@@ -202,7 +203,7 @@ class NamedStatements:
             ((cell, *_), *_) = answer.values() if isinstance(answer, Rows) else [(None,)]
             return b"NULL" if cell is None else cell
 
-        text = await conversation.look(place, conversation.scope.borrow, ask)
+        text = await look(conversation, place, conversation.scope.borrow, ask)
         if not text.isascii() and conversation.mode.charset not in _UTF8:
             raise UNSUPPORTED(construct="a prepared text that is computed, in another character set than UTF-8")
         return text

@@ -30,9 +30,10 @@ from vgate.query.columns import Columns, text_column
 from vgate.query.databases import answer_database
 from vgate.query.grants import check, check_keyspace, may_use
 from vgate.query.kill import kill
+from vgate.query.reaching import look
 from vgate.query.speaking import with_counts
 from vgate.query.ties import SPEAKS, bare, leaves_traces, names_no_table, reads_insert_id, reads_last_statement
-from vgate.query.vschema_shows import like_filter, show_vschema
+from vgate.query.vschema_shows import answer_vschema, like_filter
 from vgate.session.session import Diagnostic
 from vgate.sql.alter_vschema import AddAutoIncrement, AlterVschema, Change, ShowVschema
 from vgate.sql.lexer import TokenKind
@@ -133,7 +134,7 @@ class OwnStatements:
             case ShowVgate(what=what, like=like):
                 self._show(what, like, text, out)
             case ShowVschema():
-                self._show_vschema(statement, out)
+                answer_vschema(statement, self.session, self.conversation.gate.cluster.vschema, out)
             case Kill():
                 await kill(self.conversation, statement, out)
             case Vexplain(start=start):
@@ -273,9 +274,10 @@ class OwnStatements:
     async def _apply(self, rest: list[Assignment], place: Place, *, asks: bool) -> list[Diagnostic]:
         """Session assignments. ``asks``: no other server than that of ``place`` can say what the values are."""
         if not asks:
-            return await self.conversation.look(
-                place, self.scope.take, lambda _, connection: variables.apply(rest, self.session, connection)
-            )
+            return await look(
+                self.conversation, place, self.scope.take,
+                lambda _, connection: variables.apply(rest, self.session, connection),
+            )  # fmt: skip
         connection = await self.scope.take(place)
         try:
             noted = await variables.apply(rest, self.session, connection)
@@ -565,14 +567,6 @@ class OwnStatements:
         out.rows([text_column("VEXPLAIN")], [[line.encode()] for line in lines])
 
     # -- the VSchema ----------------------------------------------------------------------------------------------
-
-    def _show_vschema(self, statement: ShowVschema, out: Output) -> None:
-        vschema, login = self.conversation.gate.cluster.vschema, self.session.login
-        if statement.keyspace:
-            check_keyspace(login, vschema.keyspace(statement.keyspace).name)
-        keyspaces = [one for one in vschema.keyspaces.values() if may_use(login, one.name)]
-        shown = show_vschema(statement, self.session.target.keyspace, vschema, keyspaces, like_filter(statement.like))
-        out.rows(list(map(text_column, shown.columns)), [[cell.encode() for cell in row] for row in shown.rows])
 
     async def _alter(self, change: Change) -> None:
         """ALTER VSCHEMA: who may write to a keyspace may change what is said of it."""

@@ -45,6 +45,7 @@ from vgate.query.loads import divides
 from vgate.query.mixed import Mixed, bigint, mixed
 from vgate.query.pieces import without_nul
 from vgate.query.prepared_statement import Attributed, ByRow, Own, PreparedStatement, SequenceLook
+from vgate.query.reaching import look
 from vgate.query.sequence_ddl import CREATE_COLUMNS, OF_TYPE, WORDS
 from vgate.query.ties import bare, names_no_table
 from vgate.query.uservars import CONSTRUCT as VARIABLE
@@ -275,7 +276,7 @@ class PreparedStatements:
             rename = columns_of(call, where)
             return handle if rename is None else replace(handle, columns=tuple(map(rename.renamed, handle.columns)))
 
-        return await conversation.look(place, conversation.scope.borrow, prepare)
+        return await look(conversation, place, conversation.scope.borrow, prepare)
 
     def _statement(self, number: int, template: Template, own: Own | None) -> PreparedStatement:
         conversation = self._conversation

@@ -1,6 +1,6 @@
 """``SHOW VSCHEMA TABLES | VINDEXES | KEYSPACES``: the VSchema as Vitess shows it.
 
-It does not know how the VSchema is changed, nor packets.
+It does not know how the VSchema is changed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,11 @@ import fnmatch
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from vgate.engine.output import Output
 from vgate.errors import NO_DATABASE, UNKNOWN_VSCHEMA_TABLE
+from vgate.query.columns import text_column
+from vgate.query.grants import check_keyspace, may_use
+from vgate.session.session import Session
 from vgate.sql.alter_vschema import ShowVschema
 from vgate.vschema.model import Definition, Keyspace, VSchema
 
@@ -28,6 +32,16 @@ class Shown:
 
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
+
+
+def answer_vschema(statement: ShowVschema, session: Session, vschema: VSchema, out: Output) -> None:
+    """Answer with what the client may know. Raises VgateError: as ``show_vschema``, and who may not use a keyspace."""
+    login = session.login
+    if statement.keyspace:
+        check_keyspace(login, vschema.keyspace(statement.keyspace).name)
+    keyspaces = [one for one in vschema.keyspaces.values() if may_use(login, one.name)]
+    shown = show_vschema(statement, session.target.keyspace, vschema, keyspaces, like_filter(statement.like))
+    out.rows(list(map(text_column, shown.columns)), [[cell.encode() for cell in row] for row in shown.rows])
 
 
 def show_vschema(
