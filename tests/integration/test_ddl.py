@@ -115,7 +115,6 @@ REFUSED = {
     "create table customer like product.t": "keyspaces",
     "optimize table customer, product.t": "keyspaces",
     "grant select on customer.* to nobody": "GRANT",
-    "flush tables": "FLUSH",
 }
 
 

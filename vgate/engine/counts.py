@@ -64,7 +64,10 @@ async def run_counts(call: Call, plan: AnyShard) -> bool:
     rows = answer.values()
     others = await counts_of_others(call, place, table, {row[at[0]] or b"" for row in rows})
     rows = [summed(row, names, others.get(tuple(row[one] for one in at), ())) for row in rows]
-    call.session.row_count, call.session.found_rows = -1, None
+    session = call.session
+    session.row_count, session.found_rows = -1, None
+    if call.uses_tables and not session.in_transaction:
+        session.isolation_once = ()
     if execution is None:
         give_text(call, place, answer, rows)
         return True

@@ -82,5 +82,7 @@ async def _run(call: Call, place: Place, text: bytes, *, pins: bool) -> list[Dia
 
 def _give_ok(call: Call, notes: list[Diagnostic]) -> None:
     session = call.session
-    session.diagnostics, session.row_count, session.found_rows = notes, 0, None
+    session.row_count, session.found_rows = 0, None
+    if notes or not session.keeps_warnings:
+        session.diagnostics = notes
     call.out.ok(warnings=len(notes))

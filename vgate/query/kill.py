@@ -5,6 +5,7 @@ It does not know how a client is killed, nor of other workers' clients (``client
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from vgate.engine.output import Output
@@ -48,7 +49,9 @@ async def _number(conversation: Conversation, value: str) -> int:
     words = bare(raw, lexer).lower()
     variables = (raw[one.start : one.end] for one in lexer.scan(raw) if one.kind is TokenKind.VARIABLE)
     known = used_by(b"set x = " + words) is Uses.NOTHING and b"pseudo_thread_id" not in words
-    if not known or leaves_traces(b"select " + words) or not all(one.startswith(b"@@") for one in variables):
+    one_value = min(accumulate((word == b"(") - (word == b")") for word in words.split()), default=0) >= 0
+    known = known and one_value and all(one.startswith(b"@@") for one in variables)
+    if not known or leaves_traces(b"select " + words):
         raise UNSUPPORTED(construct=f"KILL {value}")
     flavour = conversation.gate.cluster.facts_for(conversation.session.target.keyspace).flavour
     text = Speech(conversation.session, b"SELECT CAST((%b) AS UNSIGNED) LIMIT 1" % raw, lexer, "", flavour).text()
