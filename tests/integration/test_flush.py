@@ -33,8 +33,6 @@ flush tables with read lock; insert into customer.customer (customer_id) values 
 flush tables with read lock; insert into customer.customer (uname) values ('x'); unlock tables
 flush tables with read lock; update customer.customer set n = 1; delete from customer.customer; unlock tables
 flush tables with read lock; create table customer.x (customer_id int primary key); unlock tables
-flush tables customer.customer with read lock; unlock tables
-flush tables customer.customer for export; unlock tables
 flush tables with read lock; flush tables with read lock; unlock tables; unlock tables
 flush tables with read lock; start transaction with consistent snapshot; unlock tables; \
 select count(*) from customer.customer; rollback
@@ -107,7 +105,7 @@ def test_a_lock_that_one_server_refuses_is_on_none(stocked: Oracle, standing: Vg
         assert ask(blocker, "lock tables customer write").error is None
         with closing(standing.connect("customer")) as holder, closing(standing.connect("customer")) as writer:
             ask(holder, "set lock_wait_timeout = 1")
-            error = ask(holder, "flush tables customer with read lock").error
+            error = ask(holder, "flush tables with read lock").error
             assert error is not None
             assert error[0] == 1205
             assert ask(writer, "update customer set n = 7 where customer_id = 1").affected == 1
@@ -117,7 +115,7 @@ def test_kill_query_leaves_no_lock(stocked: Oracle, standing: VgateProcess) -> N
     with closing(stocked.cluster["customer/80-"].connect("customer")) as blocker:
         assert ask(blocker, "lock tables customer write").error is None
         with closing(standing.connect("customer")) as holder, closing(standing.connect("customer")) as writer:
-            later = Later(holder, "flush tables customer with read lock")
+            later = Later(holder, "flush tables with read lock")
             until(lambda: working(stocked.cluster["customer/80-"], "with read lock"), "it does not wait")
             standing.query(f"kill query {holder.thread_id()}")
             error = later.result().error
@@ -125,3 +123,10 @@ def test_kill_query_leaves_no_lock(stocked: Oracle, standing: VgateProcess) -> N
             assert error[0] == 1317
             assert ask(writer, "update customer set n = 7 where customer_id = 1").affected == 1
             assert ask(holder, "select n from customer where customer_id = 1").rows == ((7,),)
+
+
+@pytest.mark.parametrize("statement", ["flush tables customer with read lock", "flush local table customer for export"])
+def test_a_lock_on_single_tables_is_for_one_server(stocked: Oracle, statement: str) -> None:
+    """A write over shards begins a transaction, upon which servers let go of it."""
+    stocked.refused(statement, "on a sharded keyspace")
+    assert ask(stocked.vgate, "update customer set n = 5").error is None

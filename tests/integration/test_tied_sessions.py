@@ -224,6 +224,7 @@ def test_what_a_stored_function_leaves_behind_is_nobody_elses(
 @pytest.mark.parametrize("statement", [
     "begin", "commit", "rollback", "commit and chain", "rollback release", "savepoint a", "release savepoint a",
     "create table nn (a int)", "lock tables t write", "flush tables", "analyze table t", "set transaction read only",
+    "set session transaction read only", "set session transaction isolation level serializable",
     "start transaction read only", "drop table if exists nosuch", "create database nosuch",
 ])  # fmt: skip
 def test_nothing_but_xa_ends_an_xa_transaction(oracle: Oracle, statement: str) -> None:

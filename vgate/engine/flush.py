@@ -40,7 +40,7 @@ async def run_flush(call: Call, plan: Flush) -> None:
         raise
     if plan.locks:
         call.scope.locked |= set(places) - tied
-        call.scope.read_locked |= set(plan.keyspaces) if plan.wholly else set()
+        call.scope.read_locked |= set(plan.keyspaces)
     _give_ok(call, list(notes))
 
 

@@ -325,12 +325,11 @@ class Refuse:
 class Flush:
     """FLUSH on every server of the keyspaces.
 
-    ``locks``: a read lock stays there until UNLOCK TABLES; ``wholly``: on all tables.
+    ``locks``: a read lock on all tables stays there until UNLOCK TABLES.
     """
 
     keyspaces: tuple[str, ...]
     locks: bool
-    wholly: bool
 
     @property
     def keyspace(self) -> str:

@@ -143,7 +143,7 @@ async def apply(
                     read_back += _CHARSETS
             case TransactionCharacteristics(text=text):
                 await connection.query(f"SET SESSION TRANSACTION {text}")
-                read_back += await _transaction_variables(connection)
+                read_back += await _transaction_variables(session, connection)
             case UserVariable():
                 raise UNSUPPORTED(construct="SET of a user variable among system variables")
     if statements or whole:
@@ -162,8 +162,10 @@ async def apply(
     return noted
 
 
-async def _transaction_variables(connection: BackendConnection) -> list[str]:
+async def _transaction_variables(session: Session, connection: BackendConnection) -> list[str]:
     """The names this server has for isolation and access mode (MariaDB before 11.1 only the old ones)."""
+    if not session.keeps_warnings:  # MySQL has these alone, and at the end of an XA transaction shows none
+        return ["transaction_isolation", "transaction_read_only"]
     rows = await connection.rows(
         "SHOW VARIABLES WHERE Variable_name IN"
         " ('transaction_isolation', 'transaction_read_only', 'tx_isolation', 'tx_read_only')"
