@@ -130,3 +130,18 @@ def test_a_lock_on_single_tables_is_for_one_server(stocked: Oracle, statement: s
     """A write over shards begins a transaction, upon which servers let go of it."""
     stocked.refused(statement, "on a sharded keyspace")
     assert ask(stocked.vgate, "update customer set n = 5").error is None
+
+
+def test_a_lock_of_which_a_server_was_lost_is_gone_with_unlock(stocked: Oracle, standing: VgateProcess) -> None:
+    server = stocked.cluster["customer/80-"]
+    with closing(standing.connect("customer")) as holder:
+        assert ask(holder, "flush tables with read lock").error is None
+        for (thread,) in server.query(
+            "select id from information_schema.processlist where db = 'customer' and id <> connection_id()"
+        ):
+            server.query(f"kill {thread}")
+        error = ask(holder, "unlock tables").error
+        assert error is not None
+        assert error[0] == 2013
+        assert ask(holder, "update customer set n = 5").affected == 4
+        assert ask(holder, "unlock tables").error is None

@@ -6,6 +6,8 @@ session is tied to the servers for as long. It does not know what is flushed.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.call import Call
 from vgate.engine.rename import text_for
@@ -31,7 +33,8 @@ async def run_flush(call: Call, plan: Flush) -> None:
             done.append(place)
     except SqlError:
         if plan.locks:
-            await _unlock(call, done, tied)
+            with suppress(SqlError):
+                await _unlock(call, done, tied)
         raise
     except BaseException:  # KILL QUERY, or the client is gone
         for place in done if plan.locks else ():
@@ -48,9 +51,11 @@ async def unlock_all(call: Call) -> None:
     """UNLOCK TABLES on every server that the session is tied to, and answer. Raises the last error."""
     scope = call.scope
     tied = scope.pinned - scope.locked
-    await _unlock(call, list(scope.pinned), tied)
-    scope.locked.clear()
-    scope.read_locked.clear()
+    try:
+        await _unlock(call, list(scope.pinned), tied)
+    finally:  # a server that was lost has none either
+        scope.locked.clear()
+        scope.read_locked.clear()
     _give_ok(call, [])
 
 

@@ -21,12 +21,11 @@ from typing import Final
 from vgate.backend.cluster import address_of
 from vgate.backend.connection import BackendConnection, packets_of
 from vgate.backend.schema import read_table
-from vgate.engine.beginning import begun
 from vgate.engine.call import Call
 from vgate.engine.command import command_for
 from vgate.engine.gathered_rows import Column, NotGathered, RowCutter, column_of, row_of
 from vgate.engine.noted import Noted, both
-from vgate.engine.once import had_transaction, use_up
+from vgate.engine.own_transaction import begun, had_transaction, use_up
 from vgate.engine.rename import as_one, columns_of, text_for
 from vgate.engine.scatter import OF_QUERY, ShardStream, describe, failure, pass_rows, stop_reading
 from vgate.engine.single import found_rows, read_warnings
@@ -74,7 +73,7 @@ Shards = Mapping[Gathered, list[Place]]
 
 async def run_gather(call: Call, keyspace: str, gather: Gather, shards: Shards, limits: GatherLimits) -> bool:
     """Answer a query from the rows of several shards. Raises SqlError for whatever keeps it from being answered."""
-    async with begun(call):
+    async with begun(call, keyspace):
         await _run(call, _Gathering(call, keyspace, gather, shards, limits), (keyspace, 0))
     return True
 
@@ -173,7 +172,7 @@ class _Gathering:
                 reading = reading.changed({"sql_mode": "''"})
             await at_once(reader.carry(reading) for reader in self._readers.values())
             await self._load_all()
-        except BaseException as error:
+        except BaseException as error:  # SET TRANSACTION is used up by some, and left by KILL QUERY
             failed = error
             raise
         finally:

@@ -74,8 +74,8 @@ async def pass_file(
     """Give the server the file it asks for; then it goes on with its answer, and may ask for another."""
     try:
         sequence = await _transfer(call, connection, wish)
-    except BaseException:
-        connection.close()  # the server still waits for the rest
+    except BaseException:  # whoever is gone, the client or who asked for it, the server still waits for the rest
+        connection.close()
         raise
     return await call.out.relay(connection, frame(b"", sequence), filters=filters, no_file=None)
 

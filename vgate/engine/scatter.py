@@ -13,13 +13,12 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from vgate.backend.connection import BackendConnection
-from vgate.engine.beginning import begun
 from vgate.engine.call import Call
 from vgate.engine.clock import one_clock
 from vgate.engine.command import command_for
 from vgate.engine.noted import Noted
-from vgate.engine.once import use_up
 from vgate.engine.output import AnswerCut, Output
+from vgate.engine.own_transaction import begun, use_up
 from vgate.engine.rename import columns_of
 from vgate.engine.single import follow_error, found_rows, read_warnings
 from vgate.errors import INTERRUPTED, UNSUPPORTED, ServerError, VgateError
@@ -131,7 +130,7 @@ class ShardStream:
 
 async def run_scatter(call: Call, places: list[Place], text: bytes) -> None:
     """Run a read on several shards and give the client all rows, those of the first shard first."""
-    async with begun(call):
+    async with begun(call, places[0][0]):
         await _scatter(call, places, text)
 
 
@@ -150,7 +149,7 @@ async def _scatter(call: Call, places: list[Place], text: bytes) -> None:
                 await connection.query(f"SET last_insert_id = {call.session.insert_id}")
         async with one_clock(session, connections.values(), wanted=call.tells_time):
             await _stream(call, connections, text)
-    except BaseException as error:
+    except BaseException as error:  # SET TRANSACTION is used up by some, and left by KILL QUERY
         failed = error
         raise
     finally:

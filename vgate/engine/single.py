@@ -15,8 +15,8 @@ from vgate.engine.call import Call
 from vgate.engine.command import command_for
 from vgate.engine.listings import names_at
 from vgate.engine.load import no_file_of, pass_file
-from vgate.engine.once import use_up
 from vgate.engine.output import AnswerCut
+from vgate.engine.own_transaction import use_up
 from vgate.engine.program_settings import follow_settings
 from vgate.engine.rename import columns_of, own_tables
 from vgate.errors import BACKEND_LOST, ServerError, SqlError, VgateError

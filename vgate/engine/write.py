@@ -16,12 +16,11 @@ from typing import Any, Final
 
 from vgate.backend.connection import BackendConnection, Rows
 from vgate.engine.alike import carry_insert_id, run_alike
-from vgate.engine.beginning import begun
 from vgate.engine.call import Call
 from vgate.engine.clock import needs_time, one_clock
 from vgate.engine.command import answer_to
 from vgate.engine.noted import Noted
-from vgate.engine.once import had_transaction
+from vgate.engine.own_transaction import begun, had_transaction
 from vgate.engine.single import ROLLED_BACK, read_warnings
 from vgate.errors import BUG, ServerError, SqlError
 from vgate.session.session import Diagnostic
@@ -64,7 +63,7 @@ async def write_all(
     those written to. ``alike``: all shards are to do the same, see ``engine.alike``; there is one answer then.
     ``runner`` runs the texts, if not as usual.
     """
-    async with begun(call):
+    async with begun(call, next(iter(texts))[0]):
         return await _write_all(call, texts, numbers, after, returned, tables=tables, alike=alike, runner=runner)
 
 

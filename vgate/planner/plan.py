@@ -300,6 +300,22 @@ class Maintain:
 
 
 @dataclass(frozen=True, slots=True)
+class Flush:
+    """FLUSH on every server of the keyspaces.
+
+    ``locks``: a read lock on all tables stays there until UNLOCK TABLES.
+    """
+
+    keyspaces: tuple[str, ...]
+    locks: bool
+
+    @property
+    def keyspace(self) -> str:
+        """The first."""
+        return self.keyspaces[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Schemas:
     """A query over the servers' own schemas, of several keyspaces or of one whose database has another name.
 
@@ -319,22 +335,6 @@ class Refuse:
     """A statement that is not answered, and the error that says why."""
 
     error: VgateError
-
-
-@dataclass(frozen=True, slots=True)
-class Flush:
-    """FLUSH on every server of the keyspaces.
-
-    ``locks``: a read lock on all tables stays there until UNLOCK TABLES.
-    """
-
-    keyspaces: tuple[str, ...]
-    locks: bool
-
-    @property
-    def keyspace(self) -> str:
-        """The first."""
-        return self.keyspaces[0]
 
 
 Plan = (

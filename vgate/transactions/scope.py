@@ -412,7 +412,7 @@ class Scope:
         places = [place for place in self.held if place in self.begun]
         try:
             return await self._together(places, statement)
-        except BaseException as error:
+        except BaseException as error:  # KILL QUERY, too: what other shards have done is not known
             if len(places) > 1 or not isinstance(error, ServerError):  # one server alone has just said no
                 await self._break()
             raise

@@ -1,12 +1,16 @@
-"""SET TRANSACTION, which is for the next transaction: when has a single statement been that?
+"""A single statement's transaction: its own, which uses up SET TRANSACTION, or with autocommit off the client's, which
+it begins.
 
-A server uses up what was said where a statement had a transaction of its own: a table was opened (MariaDB), or the
-statement came to be executed (MySQL), whether or not it then failed. Which statements have one is not known here but
-asked (``Call.uses_tables``); what an error says of it is: measured on MariaDB 10.11 and MySQL 9.
+It has one where a table was opened (MariaDB), or the statement came to be executed (MySQL), whether or not it then
+failed. Where several shards are asked to begin one they cannot say whether one server would have. What an error says of
+it is known here, measured on MariaDB 10.11 and MySQL 9; which statements use tables is not, but asked
+(``Call.uses_tables``).
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from vgate.backend.connection import BackendConnection
@@ -41,6 +45,26 @@ def had_transaction(error: BaseException, flavour: Flavour) -> bool:
         return error.errno not in _BEFORE_TABLES
     refused = error.sqlstate[:2] in _NOT_UNDERSTOOD and error.errno not in _IN_EXECUTION
     return not refused and error.errno not in _BEFORE_EXECUTION
+
+
+@asynccontextmanager
+async def begun(call: Call, keyspace: str) -> AsyncIterator[None]:
+    """The client's transaction for a statement over shards of ``keyspace``, if it has to begin one; over again where
+    one server would have begun none.
+    """
+    session = call.session
+    begins = not session.autocommit and not session.in_transaction
+    if begins:
+        session.begin()
+    try:
+        yield
+    except ServerError as error:
+        begins = begins and session.in_transaction
+        if begins and not had_transaction(error, call.scope.cluster.facts_for(keyspace).flavour):
+            once = session.isolation_once
+            await call.scope.rollback()
+            session.isolation_once = once
+        raise
 
 
 async def use_up(
