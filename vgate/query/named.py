@@ -420,7 +420,6 @@ class _Filled(Speech):
                 sql = literal if not before.isalnum() and before not in b"_$" else b" " + literal
                 yield Value(index, index, sql, sql)
 
-
     def _limits(self, index: int) -> bool:
         """True for a parameter of LIMIT."""
         before = self._words[max(0, index - 3) : index]

@@ -127,7 +127,9 @@ def read_execution(
 
 
 _TEXTS: Final = frozenset({0x0F, *range(0xF9, 0xFF)})
-_NUMBER: Final = re.compile(rb"\s*(?P<sign>[+-]?)(?P<whole>\d*)(?P<rest>\.?\d*(?:e[+-]?\d+)?)\s*", re.I)
+_NUMBER: Final = re.compile(rb"\s*+(?P<sign>[+-]?+)(?P<whole>\d*+)(?P<rest>\.?+\d*+(?:e[+-]?\d++)?+)\s*+", re.I)
+"""It never goes back: texts may be long."""
+
 
 
 def fractions_of(parameters: Sequence[Parameter]) -> frozenset[int]:
